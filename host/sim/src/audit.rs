@@ -1,0 +1,79 @@
+//! The audit log: one line of JSON for every mutating request, to the API server, PD or a component.
+
+use std::{
+    fs::File,
+    io::Write,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use serde::{Deserialize, Serialize};
+
+/// Entries kept in memory for tests and the demo; the file has all of them.
+const ENTRIES_IN_MEMORY_MAX: usize = 100_000;
+
+/// A request that changed something, or tried to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Entry {
+    /// RFC 3339, milliseconds, of the simulation's clock.
+    pub time: String,
+    /// Who asked, from the User-Agent header.
+    pub user_agent: String,
+    /// `create`, `update`, `patch`, `delete`, … for Kubernetes; the HTTP method for PD and components.
+    pub verb: String,
+    /// `pods`, `statefulsets/scale`, … for Kubernetes; `pd` or a component's name otherwise.
+    pub resource: String,
+    /// Empty for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// The object's name; for PD and components the path of the request.
+    pub name: String,
+    /// HTTP status of the answer.
+    pub status: u16,
+    /// The patch or the body; the values of Secrets are left out.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub body: serde_json::Value,
+}
+
+/// Where entries go. Clones share one log.
+#[derive(Clone, Default)]
+pub struct AuditLog {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    file: Option<File>,
+    entries: Vec<Entry>,
+}
+
+impl AuditLog {
+    /// A log that also appends to the file at `path`.
+    ///
+    /// # Errors
+    /// When the file cannot be created.
+    pub fn to_file(path: &Path) -> std::io::Result<Self> {
+        let file = Some(File::create(path)?);
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { file, entries: Vec::new() })) })
+    }
+
+    /// Notes `entry`. A full disk must not stop the simulation, so a failed write is only logged.
+    pub fn record(&self, entry: Entry) {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &mut inner.file {
+            let line = serde_json::to_string(&entry).unwrap_or_default();
+            if let Err(error) = writeln!(file, "{line}") {
+                tracing::warn!(%error, "failed to write the audit log");
+            }
+        }
+        if inner.entries.len() < ENTRIES_IN_MEMORY_MAX {
+            inner.entries.push(entry);
+        }
+    }
+
+    /// What has been recorded, oldest first.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
+    }
+}

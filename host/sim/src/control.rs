@@ -1,0 +1,1 @@
+//! An API server good enough for `kubectl` and `kube`, with its controllers.

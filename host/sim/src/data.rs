@@ -1,0 +1,1 @@
+//! Nodes, kubelets, volumes and the TiDB processes.
