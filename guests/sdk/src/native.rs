@@ -1,0 +1,18 @@
+//! Runs a policy natively: the same code, without the sandbox. For tests and for comparing with the sandbox.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::Arc;
+
+#[cfg(not(target_arch = "wasm32"))]
+use crate::{Failure, Plan, Policy, Snapshot};
+
+/// What `P` decides on `snapshot`.
+///
+/// # Errors
+/// As the policy itself.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn run<P: Policy>(snapshot: Arc<tidepool_model::Snapshot>) -> Result<tidepool_model::Plan, Failure> {
+    let mut plan = Plan::from_sink(tidepool_model::Plan::default());
+    P::reconcile(&Snapshot::from_source(snapshot), &mut plan)?;
+    Ok(plan.into_sink())
+}
