@@ -20,6 +20,7 @@ pub struct Record {
     /// `sha256:…` of the snapshot's JSON.
     pub snapshot_digest: String,
     /// What the policy saw.
+    #[serde(with = "crate::snapshot::shared")]
     pub snapshot: Arc<Snapshot>,
     /// What it answered.
     pub outcome: Outcome,

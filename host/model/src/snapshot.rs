@@ -17,18 +17,19 @@ pub struct Snapshot {
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
     /// The TidbCluster as the API server has it, with the status that earlier components wrote in this round.
+    #[serde(with = "raw")]
     pub cluster: Arc<RawValue>,
     /// Settings of the policy; `{}` without.
-    #[serde(default = "empty_object")]
+    #[serde(default = "empty_object", with = "raw")]
     pub settings: Arc<RawValue>,
     /// One entry for each of the descriptor's `watches`, in its order; objects ordered by name.
     #[serde(default, with = "watched")]
     pub watches: Vec<Known<Arc<Objects>>>,
     /// The pods of this component, ordered by ordinal, then name.
-    #[serde(default = "not_requested", with = "known")]
+    #[serde(default = "not_requested", with = "rows")]
     pub pods: Known<Arc<Vec<PodRow>>>,
     /// The cluster's PD.
-    #[serde(default)]
+    #[serde(default, with = "shared")]
     pub pd: Arc<PdView>,
     /// For each probe of the descriptor the answers by pod name.
     #[serde(default, with = "probed")]
@@ -343,27 +344,94 @@ mod known {
 mod watched {
     use std::sync::Arc;
 
-    use serde::{Deserialize, Deserializer, Serializer};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use super::{
-        Objects,
+        Object, Objects,
         known::{In, Out},
     };
     use crate::known::Known;
 
     pub fn serialize<S: Serializer>(watches: &[Known<Arc<Objects>>], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(watches.iter().map(Out::from))
+        serializer.collect_seq(watches.iter().map(List))
+    }
+
+    struct List<'a>(&'a Known<Arc<Objects>>);
+
+    impl Serialize for List<'_> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            match self.0 {
+                Ok(objects) => {
+                    Out::Known(&objects.iter().map(|o| &**o).collect::<Vec<&Object>>()).serialize(serializer)
+                }
+                Err(unknown) => Out::<()>::Unknown(unknown).serialize(serializer),
+            }
+        }
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Known<Arc<Objects>>>, D::Error> {
-        let watches = Vec::<In<Objects>>::deserialize(deserializer)?;
+        let watches = Vec::<In<Vec<Object>>>::deserialize(deserializer)?;
         Ok(watches.into_iter().map(|w| Known::from(w).map(sorted)).collect())
     }
 
     /// A vector written by hand need not be in order; lookups rely on it.
-    fn sorted(mut objects: Objects) -> Arc<Objects> {
+    fn sorted(mut objects: Vec<Object>) -> Arc<Objects> {
         objects.sort_by(|a, b| a.head.name.cmp(&b.head.name));
-        Arc::new(objects)
+        Arc::new(objects.into_iter().map(Arc::new).collect())
+    }
+}
+
+/// A value behind an `Arc`, which serde reads and writes only with a feature that all of its users would pay for.
+pub(crate) mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<T: Serialize, S: Serializer>(value: &Arc<T>, serializer: S) -> Result<S::Ok, S::Error> {
+        (**value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
+}
+
+/// JSON text behind an `Arc`.
+mod raw {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::value::RawValue;
+
+    pub fn serialize<S: Serializer>(value: &Arc<RawValue>, serializer: S) -> Result<S::Ok, S::Error> {
+        (**value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<RawValue>, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Into::into)
+    }
+}
+
+/// Rows that may be unknown, behind an `Arc`.
+mod rows {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::known::{In, Out};
+    use crate::known::Known;
+
+    pub fn serialize<T: Serialize, S: Serializer>(rows: &Known<Arc<Vec<T>>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match rows {
+            Ok(rows) => Out::Known(&**rows).serialize(serializer),
+            Err(unknown) => Out::<()>::Unknown(unknown).serialize(serializer),
+        }
+    }
+
+    pub fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Known<Arc<Vec<T>>>, D::Error> {
+        Ok(Known::from(In::<Vec<T>>::deserialize(deserializer)?).map(Arc::new))
     }
 }
 
@@ -412,5 +480,42 @@ mod probed {
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Probes, D::Error> {
         let probes = Vec::<BTreeMap<String, In<ProbeAnswer>>>::deserialize(deserializer)?;
         Ok(probes.into_iter().map(|p| p.into_iter().map(|(pod, answer)| (pod, answer.into())).collect()).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SNAPSHOT: &str = r#"{
+        "nowMs": 5, "cluster": {"kind": "TidbCluster"}, "settings": {},
+        "watches": [
+            {"known": [{"metadata": {"name": "b"}}, {"metadata": {"name": "a", "labels": {"x": "y"}}}]},
+            {"unknown": "not-synced"}, {"unknown": {"failed": "timeout"}}],
+        "pods": {"known": [{"name": "p-0", "ordinal": 0, "ready": true, "phase": "Running", "updated": true}]},
+        "pd": {"members": {"known": []},
+               "stores": {"known": [{"row": {"id": 1, "address": "", "state": "Up", "tiflash": false, "leaderCount": 0,
+                   "regionCount": 0, "lastHeartbeatMs": 0, "evictingLeaders": false}, "json": {"store": {"id": 1}}}]},
+               "documents": {"config": {"known": {"replication": {"max-replicas": 3}}}}},
+        "probes": [{"p-0": {"known": {"status": 200, "body": "ok"}}}]}"#;
+
+    #[test]
+    fn reads_back_as_written_with_objects_in_order() {
+        let snapshot: Snapshot = serde_json::from_str(SNAPSHOT).unwrap();
+        let names: Vec<_> = snapshot.objects(0).unwrap().iter().map(|o| o.head.name.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(snapshot.objects(1).unwrap_err(), Unknown::NotSynced);
+        assert_eq!(snapshot.objects(9).unwrap_err(), Unknown::NotRequested);
+        assert_eq!(snapshot.rows(), 5);
+        let written = serde_json::to_string(&snapshot).unwrap();
+        let again: Snapshot = serde_json::from_str(&written).unwrap();
+        assert_eq!(serde_json::to_string(&again).unwrap(), written);
+    }
+
+    #[test]
+    fn what_is_missing_is_unknown_and_never_empty() {
+        let snapshot: Snapshot = serde_json::from_str(r#"{"nowMs": 0, "cluster": {}}"#).unwrap();
+        assert_eq!(snapshot.pods.unwrap_err(), Unknown::NotRequested);
+        assert_eq!(snapshot.pd.stores.as_ref().unwrap_err(), &Unknown::NotRequested);
     }
 }
