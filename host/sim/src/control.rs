@@ -22,11 +22,11 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::net::TcpListener;
 
+use self::resources::Registry;
 pub use self::{
     error::{ApiError, Cause},
     http::ApiService,
 };
-use self::resources::Registry;
 use crate::{
     audit::AuditLog,
     clock::{Clock, Seed},

@@ -32,7 +32,11 @@ impl Cause {
 
     /// `Duplicate value: VALUE`.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
-        Self { reason: "FieldValueDuplicate", message: format!("Duplicate value: {}", show(value)), field: field.into() }
+        Self {
+            reason: "FieldValueDuplicate",
+            message: format!("Duplicate value: {}", show(value)),
+            field: field.into(),
+        }
     }
 
     /// `Unsupported value: VALUE: supported values: …`, in the order given.
@@ -129,7 +133,8 @@ impl ApiError {
 
     /// 405.
     pub fn method_not_allowed() -> Self {
-        let error = Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        let error =
+            Self::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
         Self { details: json!({}), ..error }
     }
 

@@ -27,7 +27,8 @@ pub struct Row {
 
 /// The table of `objects`, all of one resource. `now` is what ages count from.
 pub fn render(_resource: &ResourceInfo, objects: &[Arc<Value>], _now: Timestamp) -> Table {
-    let columns = vec![serde_json::json!({"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0})];
+    let columns =
+        vec![serde_json::json!({"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0})];
     let rows = objects.iter().map(|o| Row { cells: vec![o["metadata"]["name"].clone()], conditions: vec![] }).collect();
     Table { columns, rows }
 }

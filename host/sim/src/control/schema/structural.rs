@@ -53,9 +53,23 @@ impl Default for ListKindOrDefault {
 
 /// Keywords that are part of the structure and not validations of a value.
 const STRUCTURE: &[&str] = &[
-    "type", "properties", "additionalProperties", "items", "default", "nullable", "required", "description", "title",
-    "example", "externalDocs", "x-kubernetes-preserve-unknown-fields", "x-kubernetes-embedded-resource",
-    "x-kubernetes-int-or-string", "x-kubernetes-list-type", "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
+    "type",
+    "properties",
+    "additionalProperties",
+    "items",
+    "default",
+    "nullable",
+    "required",
+    "description",
+    "title",
+    "example",
+    "externalDocs",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-embedded-resource",
+    "x-kubernetes-int-or-string",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-map-type",
     "x-kubernetes-validations",
 ];
 
