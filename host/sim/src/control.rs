@@ -5,12 +5,16 @@
 //! custom resources bring their own schema. [`table`], [`discovery`], [`openapi`] and [`reviews`] answer what has no
 //! storage. Controllers are ordinary clients.
 
+pub mod age;
 pub mod builtin;
 pub mod controllers;
 pub mod discovery;
 mod error;
 pub mod http;
+mod jsonpath;
 pub mod openapi;
+mod path;
+pub mod rbac;
 pub mod resources;
 pub mod reviews;
 mod route;

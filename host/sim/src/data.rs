@@ -1,3 +1,1 @@
 //! Nodes, kubelets, volumes and the TiDB processes.
-
-pub mod pd;
