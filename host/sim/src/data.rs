@@ -1,1 +1,3 @@
 //! Nodes, kubelets, volumes and the TiDB processes.
+
+pub mod pd;
