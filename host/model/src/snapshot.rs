@@ -199,6 +199,19 @@ pub struct ProbeAnswer {
 }
 
 impl Snapshot {
+    /// A snapshot in which nothing was read.
+    pub fn nothing() -> Self {
+        Self {
+            now_ms: 0,
+            cluster: empty_object(),
+            settings: empty_object(),
+            watches: Vec::new(),
+            pods: not_requested(),
+            pd: Arc::default(),
+            probes: Vec::new(),
+        }
+    }
+
     /// The objects of watch `index`.
     pub fn objects(&self, index: u32) -> Known<&Objects> {
         match self.watches.get(index as usize) {
