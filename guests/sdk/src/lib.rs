@@ -4,11 +4,18 @@
 //! does nothing else: there is no clock, no randomness and no I/O in a guest. The same code runs natively for tests,
 //! through [`native::run`].
 
+pub mod apply;
+pub mod build;
 mod export;
+pub mod live;
 pub mod log;
 pub mod native;
 mod plan;
+pub mod same;
+pub mod slots;
 mod snapshot;
+pub mod time;
+pub mod wait;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
@@ -46,6 +53,16 @@ pub trait Policy {
     /// # Errors
     /// [`Failure::InvalidSpec`] when the user must change the TidbCluster. Nothing of the plan is used then.
     fn reconcile(snapshot: &Snapshot, plan: &mut Plan) -> Result<(), Failure>;
+}
+
+/// The TidbCluster with the defaults that the user left open.
+///
+/// # Errors
+/// When it does not read as one.
+pub fn cluster(snapshot: &Snapshot) -> Result<api::TidbCluster, Failure> {
+    let mut cluster = snapshot.cluster()?;
+    api::defaults::apply_defaults(&mut cluster);
+    Ok(cluster)
 }
 
 /// Why there is no plan.

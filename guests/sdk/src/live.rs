@@ -1,0 +1,177 @@
+//! Objects as they are in the cluster. They stay JSON: what this version does not know of must survive a replace.
+
+use k8s_openapi::serde::de::DeserializeOwned;
+use serde_json::Value;
+use tidepool_api::labels::{LAST_APPLIED_CONFIG, STATEFUL_SET_DELETE_SLOTS};
+
+use crate::{
+    Failure, Precondition, Snapshot,
+    slots::{self, Slots},
+};
+
+/// An object that was read.
+#[derive(Clone, Debug)]
+pub struct Live {
+    value: Value,
+}
+
+impl Live {
+    /// The object of this name, if it exists.
+    ///
+    /// # Errors
+    /// When the host could not read it: unknown is not absent.
+    pub fn read(snapshot: &Snapshot, watch: u32, name: &str) -> Result<Option<Self>, Failure> {
+        Ok(snapshot.object(watch, name)?.map(|value| Self { value }))
+    }
+
+    /// An object that is at hand.
+    pub fn from_value(value: Value) -> Self {
+        Self { value }
+    }
+
+    /// All objects of a watch, ordered by name.
+    ///
+    /// # Errors
+    /// When the host could not read them.
+    pub fn all(snapshot: &Snapshot, watch: u32) -> Result<Vec<Self>, Failure> {
+        let heads = snapshot.objects(watch)?;
+        heads.iter().filter_map(|head| Self::read(snapshot, watch, &head.name).transpose()).collect()
+    }
+
+    /// The object as JSON.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The part at a JSON pointer, typed; none if it is absent or not of that type.
+    pub fn at<T: DeserializeOwned>(&self, pointer: &str) -> Option<T> {
+        serde_json::from_value(self.value.pointer(pointer)?.clone()).ok()
+    }
+
+    /// The text at a JSON pointer; empty if it is absent.
+    pub fn text(&self, pointer: &str) -> &str {
+        self.value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    }
+
+    /// The number at a JSON pointer; 0 if it is absent.
+    pub fn number(&self, pointer: &str) -> i64 {
+        self.value.pointer(pointer).and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name")
+    }
+
+    /// `metadata.uid`.
+    pub fn uid(&self) -> &str {
+        self.text("/metadata/uid")
+    }
+
+    /// `metadata.deletionTimestamp` is set.
+    pub fn deleting(&self) -> bool {
+        !self.text("/metadata/deletionTimestamp").is_empty()
+    }
+
+    /// Value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.value["metadata"]["labels"][key].as_str()
+    }
+
+    /// Value of an annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.value["metadata"]["annotations"][key].as_str()
+    }
+
+    /// The precondition "still this object in this version".
+    pub fn unchanged(&self) -> Precondition {
+        let version = self.text("/metadata/resourceVersion");
+        Precondition { uid: Some(self.uid().to_owned()), resource_version: Some(version.to_owned()) }
+    }
+
+    /// What was last applied, from its annotation; none if that is absent or broken.
+    pub fn last_applied(&self) -> Option<Value> {
+        serde_json::from_str(self.annotation(LAST_APPLIED_CONFIG)?).ok()
+    }
+}
+
+/// A StatefulSet that was read.
+#[derive(Clone, Debug)]
+pub struct LiveSet(pub Live);
+
+impl LiveSet {
+    /// The StatefulSet of this name, if it exists.
+    ///
+    /// # Errors
+    /// When the host could not read it.
+    pub fn read(snapshot: &Snapshot, watch: u32, name: &str) -> Result<Option<Self>, Failure> {
+        Ok(Live::read(snapshot, watch, name)?.map(Self))
+    }
+
+    /// `spec.replicas`.
+    pub fn replicas(&self) -> i32 {
+        // Kubernetes' own default: a set without the field has one pod.
+        self.0.at("/spec/replicas").unwrap_or(1)
+    }
+
+    /// Ordinals that are left empty.
+    pub fn slots(&self) -> Slots {
+        slots::parse(self.0.annotation(STATEFUL_SET_DELETE_SLOTS))
+    }
+
+    /// The partition of the rolling update; none if pods are not updated so.
+    pub fn partition(&self) -> Option<i32> {
+        self.0.at("/spec/updateStrategy/rollingUpdate/partition")
+    }
+
+    /// The strategy is a rolling update down to a partition: the operator decides when a pod restarts.
+    pub fn partitioned(&self) -> bool {
+        self.0.text("/spec/updateStrategy/type") != crate::build::set::ON_DELETE
+            && self.0.value.pointer("/spec/updateStrategy/rollingUpdate").is_some_and(Value::is_object)
+    }
+
+    /// Names of the revision that pods had, and of the one that they are getting.
+    pub fn revisions(&self) -> (&str, &str) {
+        (self.0.text("/status/currentRevision"), self.0.text("/status/updateRevision"))
+    }
+
+    /// The controller has seen the newest spec.
+    pub fn observed(&self) -> bool {
+        self.0.number("/metadata/generation") <= self.0.number("/status/observedGeneration")
+    }
+
+    /// Pods that are ready.
+    pub fn ready_replicas(&self) -> i32 {
+        self.0.at("/status/readyReplicas").unwrap_or_default()
+    }
+
+    /// Image of a container in the template; empty without such a container.
+    pub fn image(&self, container: &str) -> &str {
+        let containers = self.0.value.pointer("/spec/template/spec/containers").and_then(Value::as_array);
+        let found = containers.and_then(|all| all.iter().find(|c| c["name"] == container));
+        found.and_then(|c| c["image"].as_str()).unwrap_or_default()
+    }
+
+    /// Names of the ConfigMaps that the template mounts, in the order of its volumes.
+    pub fn config_maps(&self) -> impl Iterator<Item = &str> {
+        let volumes = self.0.value.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
+        volumes.into_iter().flatten().filter_map(|volume| volume["configMap"]["name"].as_str())
+    }
+
+    /// Whether a change of the StatefulSet has not reached every pod, given the revisions of its pods.
+    pub fn upgrading<'a>(&self, pod_revisions: impl IntoIterator<Item = Option<&'a str>>) -> bool {
+        let (current, update) = self.revisions();
+        if current != update || (!self.observed() && self.replicas() == self.0.number("/status/replicas") as i32) {
+            return true;
+        }
+        let mut behind = false;
+        for revision in pod_revisions {
+            match revision {
+                // Whose pod it is cannot be said yet.
+                None => return false,
+                Some(revision) => behind |= revision != update,
+            }
+        }
+        behind
+    }
+}
