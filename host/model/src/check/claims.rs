@@ -1,0 +1,99 @@
+//! S10, S11: data is deleted only where the spec allows it and nothing uses it any more.
+
+use serde_json::Value;
+
+use super::{
+    ClusterFacts, Facts, Violation,
+    facts::{component, value},
+    stores::{living_store, stores},
+};
+use crate::{
+    known::Unknown,
+    plan::{Action, ObjectRef, Plan},
+    snapshot::Object,
+};
+
+pub(super) fn check(facts: &dyn Facts, cluster: &ClusterFacts, plan: &Plan, violations: &mut Vec<Violation>) {
+    for action in &plan.actions {
+        match action {
+            Action::Delete { target, expect } if target.kind == "PersistentVolumeClaim" => {
+                match refusal(facts, cluster, target, expect.uid.as_deref()) {
+                    Ok(None) => {}
+                    Ok(Some(why)) => violations.push(Violation::new("S10", format!("deletion of {target}: {why}"))),
+                    Err(unknown) => {
+                        let message = format!("deletion of {target} while its use is unknown: {unknown}");
+                        violations.push(Violation::new("S33", message));
+                    }
+                }
+            }
+            Action::MergePatch { target, patch, .. } if target.kind == "PersistentVolume" => {
+                reclaim_policy(cluster, target, patch, violations);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Why the claim must stay; none if it may go.
+fn refusal(
+    facts: &dyn Facts,
+    cluster: &ClusterFacts,
+    target: &ObjectRef,
+    uid: Option<&str>,
+) -> Result<Option<String>, Unknown> {
+    if cluster.spec["enablePVReclaim"] != true {
+        return Ok(Some("spec.enablePVReclaim is not set".into()));
+    }
+    let Some(claim) = facts.object(target)? else { return Ok(Some("it does not exist".into())) };
+    if uid != Some(claim.head.uid.as_str()) {
+        return Ok(Some("its uid is not the one that was seen".into()));
+    }
+    let pods = facts.objects("v1", "Pod")?;
+    if let Some(pod) = pods.iter().find(|pod| mounts(pod, &target.name)) {
+        return Ok(Some(format!("pod {} uses it", pod.head.name)));
+    }
+    let Some((set, pod)) = owner(facts, &target.name)? else { return Ok(None) };
+    if set {
+        return Ok(Some(format!("its StatefulSet still wants pod {pod}")));
+    }
+    if ["tikv", "tiflash"].contains(&component(&claim)) {
+        let stores = stores(facts)?;
+        if let Some(store) = living_store(&stores, &pod) {
+            return Ok(Some(format!("store {} of pod {pod} is not a tombstone", store.id)));
+        }
+    }
+    Ok(None)
+}
+
+fn mounts(pod: &Object, claim: &str) -> bool {
+    let volumes = value(pod)["spec"]["volumes"].clone();
+    let volumes = volumes.as_array().map(Vec::as_slice).unwrap_or_default();
+    volumes.iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim)
+}
+
+/// The pod that a claim `<template>-<set>-<ordinal>` belongs to, and whether a set still wants it.
+fn owner(facts: &dyn Facts, claim: &str) -> Result<Option<(bool, String)>, Unknown> {
+    let Some((prefix, ordinal)) = claim.rsplit_once('-') else { return Ok(None) };
+    let Ok(ordinal) = ordinal.parse::<i64>() else { return Ok(None) };
+    let sets = facts.objects("apps/v1", "StatefulSet")?;
+    for set in sets.iter() {
+        let name = &set.head.name;
+        if prefix.strip_suffix(name.as_str()).is_some_and(|template| template.ends_with('-')) {
+            return Ok(Some((super::workload::covers(&value(set), ordinal), format!("{name}-{ordinal}"))));
+        }
+    }
+    // The set is gone: what is left of the name after the template is the pod.
+    Ok(prefix.split_once('-').map(|(_, set)| (false, format!("{set}-{ordinal}"))))
+}
+
+/// S11: never from Retain to Delete unless the spec says so.
+fn reclaim_policy(cluster: &ClusterFacts, target: &ObjectRef, patch: &Value, violations: &mut Vec<Violation>) {
+    let wanted = patch["spec"]["persistentVolumeReclaimPolicy"].as_str();
+    if wanted == Some("Delete")
+        && cluster.spec["pvReclaimPolicy"] != "Delete"
+        && cluster.spec["enablePVReclaim"] != true
+    {
+        let message = format!("{target} would be deleted with its claim, but spec.pvReclaimPolicy is not Delete");
+        violations.push(Violation::new("S11", message));
+    }
+}

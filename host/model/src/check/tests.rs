@@ -1,0 +1,406 @@
+//! For each rule a plan that breaks it and is refused, beside the nearest one that is allowed.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    Known, Unknown,
+    descriptor::Kind,
+    plan::{Action, ObjectRef, Precondition},
+    snapshot::{Object, Objects, PdMember, PdView, Store, StoreRow, StoreState},
+};
+
+/// A cluster `c` with PD, TiKV and TiDB as one would find it at rest.
+struct World {
+    objects: Vec<Value>,
+    pd: PdView,
+    spec: Value,
+    unknown: Vec<&'static str>,
+}
+
+impl World {
+    fn new(pd: u32, tikv: u32) -> Self {
+        let mut objects = vec![set("pd", pd), set("tikv", tikv)];
+        objects.extend((0..pd).map(|n| pod("pd", n)));
+        objects.extend((0..tikv).map(|n| pod("tikv", n)));
+        objects.extend((0..tikv).map(|n| claim("tikv", n)));
+        let config = serde_json::value::to_raw_value(&json!({"replication": {"max-replicas": 3}})).unwrap();
+        let pd_view = PdView {
+            members: Ok((0..pd).map(member).collect()),
+            stores: Ok((0..tikv).map(store).collect()),
+            documents: [("config".to_owned(), Ok(config))].into(),
+        };
+        let spec = json!({"pd": {"replicas": pd}, "tikv": {"replicas": tikv}});
+        Self { objects, pd: pd_view, spec, unknown: Vec::new() }
+    }
+
+    fn members(&mut self) -> &mut Vec<PdMember> {
+        self.pd.members.as_mut().unwrap()
+    }
+
+    fn stores(&mut self) -> &mut Vec<Store> {
+        self.pd.stores.as_mut().unwrap()
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Value {
+        let found = self.objects.iter().find(|o| o["kind"] == kind && o["metadata"]["name"] == name);
+        found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
+    }
+
+    /// Rules that the plan breaks, in order, each once.
+    fn broken(&self, plan: &Plan) -> Vec<&'static str> {
+        let cluster = json!({"metadata": {"name": "c", "namespace": "n", "uid": "u"}, "spec": self.spec});
+        let mut snapshot = Snapshot::nothing();
+        snapshot.cluster = serde_json::value::to_raw_value(&cluster).unwrap().into();
+        let descriptor = everything();
+        let Err(violations) = check(self, &descriptor, &snapshot, plan) else { return Vec::new() };
+        let mut rules: Vec<_> = violations.iter().map(|v| v.rule).collect();
+        rules.dedup();
+        rules
+    }
+}
+
+impl Facts for World {
+    fn object(&self, target: &ObjectRef) -> Known<Option<Arc<Object>>> {
+        if self.unknown.contains(&target.kind.as_str()) {
+            return Err(Unknown::NotSynced);
+        }
+        let found = self.objects.iter().find(|o| ObjectRef::of(o) == *target);
+        Ok(found.map(parse))
+    }
+
+    fn objects(&self, _: &str, kind: &str) -> Known<Arc<Objects>> {
+        if self.unknown.contains(&kind) {
+            return Err(Unknown::NotSynced);
+        }
+        Ok(Arc::new(self.objects.iter().filter(|o| o["kind"] == kind).map(parse).collect()))
+    }
+
+    fn pd(&self) -> &PdView {
+        &self.pd
+    }
+}
+
+fn parse(object: &Value) -> Arc<Object> {
+    Arc::new(Object::parse(serde_json::value::to_raw_value(object).unwrap()).unwrap())
+}
+
+fn everything() -> Descriptor {
+    let verbs = [
+        "create",
+        "replace",
+        "merge-patch",
+        "delete",
+        "transfer-pd-leader",
+        "delete-pd-member",
+        "delete-store",
+        "event",
+        "begin-evict-leader",
+        "end-evict-leader",
+    ];
+    let kinds = [
+        ("apps/v1", "StatefulSet"),
+        ("v1", "Pod"),
+        ("v1", "PersistentVolumeClaim"),
+        ("v1", "PersistentVolume"),
+        ("v1", "ConfigMap"),
+        ("rbac.authorization.k8s.io/v1", "Role"),
+        ("v1", "Secret"),
+    ];
+    Descriptor {
+        component: "any".into(),
+        actions: verbs.map(String::from).into(),
+        writes: kinds.map(|(v, k)| Kind { api_version: v.into(), kind: k.into() }).into(),
+        ..Descriptor::default()
+    }
+}
+
+fn labels(component: &str) -> Value {
+    json!({"app.kubernetes.io/instance": "c", "app.kubernetes.io/managed-by": "tidb-operator",
+           "app.kubernetes.io/component": component})
+}
+
+fn set(component: &str, replicas: u32) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+        "metadata": {"name": format!("c-{component}"), "uid": format!("set-{component}"), "resourceVersion": "1",
+            "labels": labels(component), "ownerReferences": [{"kind": "TidbCluster", "uid": "u", "controller": true}]},
+        "spec": {"replicas": replicas, "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": replicas}},
+            "template": {"spec": {"containers": [{"name": component, "image": "a"}]}}},
+        "status": {"updateRevision": "r1"}})
+}
+
+fn pod(component: &str, ordinal: u32) -> Value {
+    let mut labels = labels(component);
+    labels["controller-revision-hash"] = "r1".into();
+    json!({"apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": format!("c-{component}-{ordinal}"), "uid": format!("pod-{component}-{ordinal}"), "labels": labels,
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": format!("c-{component}"),
+                "uid": format!("set-{component}"), "controller": true}]},
+        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": format!("{component}-c-{component}-{ordinal}")}}]},
+        "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
+}
+
+fn claim(component: &str, ordinal: u32) -> Value {
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": format!("{component}-c-{component}-{ordinal}"), "uid": format!("claim-{ordinal}"),
+            "labels": labels(component)}})
+}
+
+fn member(ordinal: u32) -> PdMember {
+    PdMember {
+        id: ordinal.to_string(),
+        name: format!("c-pd-{ordinal}"),
+        healthy: true,
+        leader: ordinal == 0,
+        ..PdMember::default()
+    }
+}
+
+fn store(ordinal: u32) -> Store {
+    let address = format!("c-tikv-{ordinal}.c-tikv-peer.n.svc:20160");
+    let row = StoreRow { id: u64::from(ordinal) + 1, address, ..StoreRow::default() };
+    Store { row, json: serde_json::value::to_raw_value(&json!({})).unwrap() }
+}
+
+fn reference(kind: &str, name: &str) -> ObjectRef {
+    let api_version = if kind == "StatefulSet" { "apps/v1" } else { "v1" };
+    ObjectRef { api_version: api_version.into(), kind: kind.into(), name: name.into() }
+}
+
+fn uid(uid: &str) -> Precondition {
+    Precondition { uid: Some(uid.into()), resource_version: None }
+}
+
+fn plan(actions: impl Into<Vec<Action>>) -> Plan {
+    Plan { actions: actions.into(), ..Plan::default() }
+}
+
+fn delete_pod(component: &str, ordinal: u32) -> Action {
+    Action::Delete {
+        target: reference("Pod", &format!("c-{component}-{ordinal}")),
+        expect: uid(&format!("pod-{component}-{ordinal}")),
+    }
+}
+
+fn replace(mut object: Value, change: impl Fn(&mut Value)) -> Action {
+    change(&mut object);
+    let expect = uid(object["metadata"]["uid"].as_str().unwrap());
+    Action::Replace { object, expect }
+}
+
+#[test]
+fn s1_one_pd_pod_at_a_time() {
+    let world = World::new(5, 3);
+    assert_eq!(world.broken(&plan([delete_pod("pd", 2)])), [""; 0]);
+    assert_eq!(world.broken(&plan([delete_pod("pd", 2), delete_pod("pd", 3)])), ["S1"]);
+}
+
+#[test]
+fn s1_no_pd_pod_when_quorum_hangs_on_it() {
+    let mut world = World::new(3, 3);
+    world.members()[1].healthy = false;
+    assert_eq!(world.broken(&plan([delete_pod("pd", 2)])), ["S1"]);
+    assert_eq!(world.broken(&plan([delete_pod("pd", 1)])), [""; 0], "the broken one may be replaced");
+}
+
+#[test]
+fn s1_a_new_template_reaches_one_pod_only() {
+    let world = World::new(3, 3);
+    let roll = |partition: i64| {
+        replace(world.get("StatefulSet", "c-pd"), |set| {
+            set["spec"]["template"]["spec"]["containers"][0]["image"] = "b".into();
+            set["spec"]["updateStrategy"]["rollingUpdate"]["partition"] = partition.into();
+        })
+    };
+    assert_eq!(world.broken(&plan([roll(3)])), [""; 0]);
+    assert_eq!(world.broken(&plan([roll(2)])), [""; 0]);
+    assert_eq!(world.broken(&plan([roll(1)])), ["S1"]);
+}
+
+#[test]
+fn s1_single_members_may_be_restarted() {
+    let world = World::new(1, 3);
+    assert_eq!(world.broken(&plan([delete_pod("pd", 0)])), [""; 0]);
+}
+
+#[test]
+fn s2_removal_keeps_the_new_quorum() {
+    let mut world = World::new(5, 3);
+    let remove = |id: &str| Action::DeletePdMember { id: id.into() };
+    assert_eq!(world.broken(&plan([remove("4")])), [""; 0]);
+    world.members()[1].healthy = false;
+    world.members()[2].healthy = false;
+    assert_eq!(world.broken(&plan([remove("4")])), ["S2"]);
+    assert_eq!(world.broken(&plan([remove("1")])), [""; 0], "an unhealthy one may go");
+    assert_eq!(world.broken(&plan([remove("77")])), ["S2"]);
+}
+
+#[test]
+fn s2_a_pod_leaves_pd_before_it_is_removed() {
+    let world = World::new(3, 3);
+    let shrink = replace(world.get("StatefulSet", "c-pd"), |set| set["spec"]["replicas"] = 2.into());
+    let remove = Action::DeletePdMember { id: "2".into() };
+    assert_eq!(world.broken(&plan([shrink.clone()])), ["S2"]);
+    assert_eq!(world.broken(&plan([remove, shrink])), [""; 0]);
+}
+
+#[test]
+fn s3_the_leader_stays_while_another_can_lead() {
+    let world = World::new(3, 3);
+    assert_eq!(world.broken(&plan([delete_pod("pd", 0)])), ["S3"]);
+    assert_eq!(world.broken(&plan([Action::DeletePdMember { id: "0".into() }])), ["S3"]);
+}
+
+#[test]
+fn s8_stores_stay_above_max_replicas() {
+    let mut world = World::new(3, 4);
+    let delete = |id: u64| Action::DeleteStore { id };
+    assert_eq!(world.broken(&plan([delete(4)])), [""; 0]);
+    assert_eq!(world.broken(&plan([delete(4), delete(3)])), ["S8"]);
+    world.stores()[0].row.state = StoreState::Down;
+    assert_eq!(world.broken(&plan([delete(4)])), ["S8"]);
+    assert_eq!(world.broken(&plan([delete(1)])), [""; 0], "the dead one may go");
+    world.stores()[1].row.tiflash = true;
+    assert_eq!(world.broken(&plan([delete(1)])), ["S8"], "TiFlash does not count");
+}
+
+#[test]
+fn s9_a_pod_goes_after_its_store() {
+    let mut world = World::new(3, 4);
+    let shrink = replace(world.get("StatefulSet", "c-tikv"), |set| set["spec"]["replicas"] = 3.into());
+    assert_eq!(world.broken(&plan([shrink.clone()])), ["S9"]);
+    world.stores()[3].row.state = StoreState::Tombstone;
+    assert_eq!(world.broken(&plan([shrink])), [""; 0]);
+}
+
+#[test]
+fn s10_claims_go_only_when_nothing_needs_them() {
+    let mut world = World::new(3, 4);
+    let delete =
+        plan([Action::Delete { target: reference("PersistentVolumeClaim", "tikv-c-tikv-3"), expect: uid("claim-3") }]);
+    assert_eq!(world.broken(&delete), ["S10"], "the spec does not allow it");
+    world.spec["enablePVReclaim"] = true.into();
+    assert_eq!(world.broken(&delete), ["S10"], "a pod uses it");
+    world.objects.retain(|o| o["metadata"]["name"] != "c-tikv-3");
+    assert_eq!(world.broken(&delete), ["S10"], "the set still wants the pod");
+    world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-tikv").unwrap()["spec"]["replicas"] = 3.into();
+    assert_eq!(world.broken(&delete), ["S10"], "the store lives");
+    world.stores()[3].row.state = StoreState::Tombstone;
+    assert_eq!(world.broken(&delete), [""; 0]);
+    let other =
+        plan([Action::Delete { target: reference("PersistentVolumeClaim", "tikv-c-tikv-3"), expect: uid("x") }]);
+    assert_eq!(world.broken(&other), ["S19", "S10"]);
+}
+
+#[test]
+fn s15_templates_do_not_depend_on_the_time() {
+    let render = |image: &str| {
+        plan([Action::Create {
+            object: json!({"kind": "StatefulSet", "metadata": {"name": "s"}, "spec": {"template": {"image": image}}}),
+        }])
+    };
+    assert_eq!(stable_templates(&render("a"), &render("a")), Ok(()));
+    assert_eq!(stable_templates(&render("a"), &render("b")).unwrap_err()[0].rule, "S15");
+}
+
+#[test]
+fn s16_nothing_is_written_that_is_already_so() {
+    let world = World::new(3, 3);
+    assert_eq!(world.broken(&plan([replace(world.get("StatefulSet", "c-tikv"), |_| {})])), ["S16"]);
+    let patch = |patch: Value| {
+        plan([Action::MergePatch { target: reference("Pod", "c-pd-1"), patch, expect: uid("pod-pd-1") }])
+    };
+    assert_eq!(world.broken(&patch(json!({"metadata": {"labels": {"app.kubernetes.io/component": "pd"}}}))), ["S16"]);
+    assert_eq!(world.broken(&patch(json!({"metadata": {"labels": {"x": "y"}}}))), [""; 0]);
+}
+
+#[test]
+fn s18_only_what_belongs_to_the_cluster() {
+    let mut world = World::new(3, 3);
+    let create = |namespace: &str, instance: &str| {
+        let mut labels = labels("pd");
+        labels["app.kubernetes.io/instance"] = instance.into();
+        plan([Action::Create {
+            object: json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": namespace, "labels": labels}}),
+        }])
+    };
+    assert_eq!(world.broken(&create("n", "c")), [""; 0]);
+    assert_eq!(world.broken(&create("kube-system", "c")), ["S18"]);
+    assert_eq!(world.broken(&create("n", "other")), ["S18"]);
+    let foreign = world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-tikv").unwrap();
+    foreign["metadata"]["ownerReferences"][0]["uid"] = "someone-else".into();
+    let scale = replace(world.get("StatefulSet", "c-tikv"), |set| set["spec"]["replicas"] = 4.into());
+    assert_eq!(world.broken(&plan([scale])), ["S18"]);
+    assert_eq!(world.broken(&plan([delete_pod("tikv", 1)])), ["S18"], "through its owner");
+}
+
+#[test]
+fn s19_every_write_carries_a_precondition() {
+    let world = World::new(3, 3);
+    let grow = |expect: Precondition| {
+        let mut object = world.get("StatefulSet", "c-tikv");
+        object["spec"]["replicas"] = 4.into();
+        plan([Action::Replace { object, expect }])
+    };
+    assert_eq!(world.broken(&grow(uid("set-tikv"))), [""; 0]);
+    assert_eq!(world.broken(&grow(Precondition::default())), ["S19"]);
+    assert_eq!(world.broken(&grow(uid("of-another-life"))), ["S19"]);
+}
+
+#[test]
+fn s27_paused_clusters_are_left_alone() {
+    let mut world = World::new(3, 3);
+    world.spec["paused"] = true.into();
+    let grow = replace(world.get("StatefulSet", "c-tikv"), |set| set["spec"]["replicas"] = 4.into());
+    assert_eq!(world.broken(&plan([grow])), ["S27"]);
+}
+
+#[test]
+fn s29_ready_means_ready() {
+    let mut world = World::new(3, 3);
+    let says = |status: &str| Plan {
+        status: Some(json!({"conditions": [{"type": "Ready", "status": status}]})),
+        ..Plan::default()
+    };
+    assert_eq!(world.broken(&says("True")), [""; 0]);
+    world.stores()[2].row.state = StoreState::Disconnected;
+    assert_eq!(world.broken(&says("True")), ["S29"]);
+    assert_eq!(world.broken(&says("False")), [""; 0]);
+    world.pd.members = Err(Unknown::Failed("timeout".into()));
+    assert_eq!(world.broken(&says("True")), ["S33", "S29"]);
+}
+
+#[test]
+fn s33_nothing_destructive_from_ignorance() {
+    let mut world = World::new(3, 4);
+    world.pd.members = Err(Unknown::Failed("timeout".into()));
+    world.pd.stores = Err(Unknown::Failed("timeout".into()));
+    assert_eq!(world.broken(&plan([delete_pod("pd", 2)])), ["S33"]);
+    assert_eq!(world.broken(&plan([Action::DeletePdMember { id: "2".into() }])), ["S33"]);
+    assert_eq!(world.broken(&plan([Action::DeleteStore { id: 4 }])), ["S33"]);
+    let shrink = replace(world.get("StatefulSet", "c-tikv"), |set| set["spec"]["replicas"] = 3.into());
+    assert_eq!(world.broken(&plan([shrink])), ["S33"]);
+    let mut world = World::new(3, 3);
+    world.unknown.push("Pod");
+    assert_eq!(world.broken(&plan([delete_pod("pd", 2)])), ["S33"]);
+}
+
+#[test]
+fn grants_are_what_the_descriptor_announced_and_no_more() {
+    let world = World::new(3, 3);
+    assert_eq!(world.broken(&plan([Action::SetPdReplication { config: json!({}) }])), ["grant"]);
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "labels": labels("pd")}});
+    assert_eq!(world.broken(&plan([Action::Create { object: secret }])), ["grant"], "announced, but no policy may");
+    let role = |verb: &str, resource: &str| {
+        plan([Action::Create {
+            object: json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role",
+                "metadata": {"name": "x", "labels": labels("discovery")},
+                "rules": [{"apiGroups": ["pingcap.com", ""], "resources": [resource], "verbs": [verb]}]}),
+        }])
+    };
+    assert_eq!(world.broken(&role("get", "tidbclusters")), [""; 0]);
+    assert_eq!(world.broken(&role("*", "tidbclusters")), ["grant"]);
+    assert_eq!(world.broken(&role("get", "pods")), ["grant"]);
+}
