@@ -9,6 +9,8 @@
 mod object;
 #[cfg(feature = "schema")]
 mod schema;
+#[cfg(feature = "input")]
+mod schema_check;
 
 pub mod cluster;
 pub mod component;
@@ -18,6 +20,10 @@ pub(crate) mod config_toml;
 pub mod crd;
 pub mod defaults;
 pub mod discovery;
+pub mod duration;
+pub mod fault;
+#[cfg(feature = "input")]
+pub mod input;
 pub mod kind;
 pub mod labels;
 pub mod names;
@@ -25,18 +31,22 @@ pub mod pd;
 pub mod pdms;
 pub mod policy_module;
 pub mod pump;
+pub mod quantity;
 pub mod shared;
 pub mod status;
+pub mod syntax;
 pub mod ticdc;
 pub mod tidb;
 pub mod tiflash;
 pub mod tikv;
 pub mod tiproxy;
+pub mod validate;
 pub mod view;
 
 pub use cluster::{TidbCluster, TidbClusterSpec};
 pub use component::{ComponentSpec, Resources};
 pub use config::Config;
+pub use fault::{Fault, FaultKind};
 pub use kind::Component;
 pub use object::{Fields, Rule};
 pub use policy_module::PolicyModule;

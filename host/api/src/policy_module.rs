@@ -4,7 +4,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use serde::de::{IgnoredAny, MapAccess};
 use serde::ser::SerializeMap;
 
+use crate::fault::{Fault, Faults};
 use crate::object::{Fields, read};
+use crate::syntax;
 
 /// API group of PolicyModule.
 pub const GROUP: &str = "tidepool.dev";
@@ -63,6 +65,40 @@ impl Fields for PolicyModule {
             crate::object::Rule::NONE,
         );
     }
+}
+
+impl PolicyModule {
+    /// All faults of the spec; none means that it can be acted on.
+    pub fn validate(&self) -> Vec<Fault> {
+        let mut faults = Faults::default();
+        let spec = &self.spec;
+        if spec.component.is_empty() {
+            faults.required("spec.component", "required");
+        } else if !syntax::is_dns_label(&spec.component) {
+            faults.invalid("spec.component", "not a DNS label", &spec.component);
+        }
+        if !spec.digest.is_empty() && !syntax::is_sha256_digest(&spec.digest) {
+            faults.invalid("spec.digest", "not sha256: and 64 hexadecimal digits", &spec.digest);
+        }
+        match (spec.source.file.as_str(), spec.source.oci.as_str()) {
+            ("", "") => faults.required("spec.source", "one of file and oci is required"),
+            (file, "") if !is_file_name(file) => {
+                faults.invalid("spec.source.file", "not a name of a file in the policy directory", file);
+            }
+            ("", oci) if !oci.contains("@sha256:") && spec.digest.is_empty() => {
+                faults.required("spec.digest", "required, because spec.source.oci has no digest");
+            }
+            (_, "") | ("", _) => {}
+            _ => faults.invalid("spec.source", "file and oci exclude each other", &spec.source.oci),
+        }
+        faults.into_vec()
+    }
+}
+
+/// A plain name: the policy directory is never left.
+fn is_file_name(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+    text.bytes().all(inner) && !text.starts_with('.')
 }
 
 impl k8s_openapi::Resource for PolicyModule {

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
     SecurityContext, ServicePort, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta, Time};
 use schemars::JsonSchema;
 use schemars::generate::{SchemaGenerator, SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -47,6 +47,11 @@ impl Kubernetes {
         simplify(&mut schema, 0);
         schema
     }
+}
+
+/// The schema of metadata.
+pub fn object_meta() -> Value {
+    Kubernetes::new().schema::<ObjectMeta>()
 }
 
 /// A type that has a schema.
