@@ -1,2 +1,32 @@
-//! The `tidepool` command.
-fn main() {}
+//! The `tidepool` command: one file per verb.
+
+mod args;
+mod failure;
+mod output;
+mod policies;
+mod verbs;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => failure::report(&error),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    output::start_log(cli.log);
+    match cli.verb {
+        Verb::Policy(args) => verbs::policy::run(args),
+        Verb::Replay(args) => verbs::replay::run(args),
+        Verb::Crd(args) => verbs::crd::run(args),
+        Verb::Version(args) => verbs::version::run(args),
+        Verb::Completions(args) => verbs::completions::run(args),
+    }
+}

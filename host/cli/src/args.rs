@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::verbs;
+
+/// An operator for TiDB on Kubernetes whose decisions are made by sandboxed WebAssembly policies.
+#[derive(Parser)]
+#[command(name = "tidepool", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// What goes to standard error besides progress
+    #[arg(long, global = true, value_enum, default_value = "warn", env = "TIDEPOOL_LOG", hide_env = true)]
+    pub log: Log,
+
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  tidepool demo                              a TiDB cluster on an embedded Kubernetes, to play with
+  tidepool demo -f my.yaml --exit-when-ready does this cluster come up?
+  tidepool plan -f my.yaml                   what would be written, from nothing
+  tidepool plan -f my.yaml --kubeconfig K    … against the cluster that runs
+  tidepool run                               the operator, inside Kubernetes
+  tidepool policy inspect pd.wasm            what a policy needs and can do
+
+Exit status: 0 done, 1 not reached, 2 bad input or usage.";
+
+/// Levels of the log.
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Log {
+    /// Nothing
+    Off,
+    /// What failed
+    Error,
+    /// And what is unusual
+    Warn,
+    /// And what happens
+    Info,
+    /// And why
+    Debug,
+}
+
+/// One verb, one file.
+#[derive(Subcommand)]
+pub enum Verb {
+    /// Look into a policy file
+    Policy(verbs::policy::PolicyArgs),
+    /// Decide a recorded decision again, and compare
+    Replay(verbs::replay::ReplayArgs),
+    /// Print the CustomResourceDefinitions
+    Crd(verbs::crd::CrdArgs),
+    /// Print the version, and those of the policies
+    Version(verbs::version::VersionArgs),
+    /// Print a completion script for a shell
+    Completions(verbs::completions::CompletionsArgs),
+}
+
+/// How results are printed.
+#[derive(Args, Clone)]
+pub struct OutputArgs {
+    /// Print the result as JSON on standard output
+    #[arg(short = 'o', long = "output", value_enum, default_value = "human", value_name = "FORMAT")]
+    pub format: Format,
+}
+
+/// Formats of results.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Human,
+    /// For programs
+    Json,
+}
+
+/// Where the policies are.
+#[derive(Args, Clone)]
+pub struct PolicyDirArgs {
+    /// Folder of policies (*.wasm); by default `policies` beside this program or one folder above it
+    #[arg(long, value_name = "DIR", env = "TIDEPOOL_POLICIES")]
+    pub policy_dir: Option<PathBuf>,
+    /// Folder in which compiled policies are kept; by default below the user's cache folder
+    #[arg(long, value_name = "DIR", env = "TIDEPOOL_CACHE")]
+    pub cache_dir: Option<PathBuf>,
+}

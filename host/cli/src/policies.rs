@@ -1,0 +1,64 @@
+//! Finds the policies and loads them.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::{Context, bail};
+use tidepool_policy::{Cache, Registry, Runtime};
+
+use crate::{args::PolicyDirArgs, failure::Hint};
+
+/// The folder of policies that `args` means.
+///
+/// # Errors
+/// When none is given and none is found.
+pub fn directory(args: &PolicyDirArgs) -> anyhow::Result<PathBuf> {
+    if let Some(directory) = &args.policy_dir {
+        return Ok(directory.clone());
+    }
+    let program = std::env::current_exe().context("failed to find this program's own folder")?;
+    let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join("policies"));
+    match beside.into_iter().find(|folder| folder.is_dir()) {
+        Some(folder) => Ok(folder),
+        None => Err(anyhow::anyhow!("no folder of policies beside {}", program.display()))
+            .hint("name one with --policy-dir, or build them with `make guests`"),
+    }
+}
+
+/// A registry with all policies of the folder; one that is refused fails the start.
+///
+/// # Errors
+/// When the folder cannot be read, holds no policy, or a policy is refused.
+pub fn load(args: &PolicyDirArgs) -> anyhow::Result<Arc<Registry>> {
+    let directory = directory(args)?;
+    let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("failed to start the sandbox: {error:#}"))?;
+    let registry = Registry::new(runtime, cache(args));
+    let loaded = registry
+        .load_directory(&directory)
+        .with_context(|| format!("failed to read the policies in {}", directory.display()))
+        .hint("name another folder with --policy-dir, or build them with `make guests`")?;
+    let refused: Vec<String> = loaded.iter().filter_map(|file| file.as_ref().err()).map(ToString::to_string).collect();
+    if !refused.is_empty() {
+        bail!("a policy is refused:\n  {}", refused.join("\n  "));
+    }
+    if registry.components().is_empty() {
+        return Err(anyhow::anyhow!("no policies (*.wasm) in {}", directory.display()))
+            .hint("build them with `make guests`");
+    }
+    Ok(Arc::new(registry))
+}
+
+/// Where compiled policies are kept. Without a place for them every start compiles.
+pub fn cache(args: &PolicyDirArgs) -> Cache {
+    let Some(directory) = args.cache_dir.clone().or_else(default_cache) else { return Cache::none() };
+    Cache::in_directory(&directory).unwrap_or_else(|error| {
+        tracing::warn!(directory = %directory.display(), %error, "no cache for compiled policies");
+        Cache::none()
+    })
+}
+
+fn default_cache() -> Option<PathBuf> {
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))?;
+    Some(base.join("tidepool").join("compiled"))
+}

@@ -1,0 +1,7 @@
+//! One file per verb, each with its arguments and one `run`.
+
+pub mod completions;
+pub mod crd;
+pub mod policy;
+pub mod replay;
+pub mod version;
