@@ -60,7 +60,8 @@ fn inspect_file(file: &PathBuf, output: &OutputArgs) -> anyhow::Result<ExitCode>
 }
 
 fn describe(surface: &Surface, descriptor: &Descriptor, digest: &str, bytes: u64) -> String {
-    let Descriptor { component, version, after, watches, pods, probes, calls, pd, actions, writes, status } = descriptor;
+    let Descriptor { component, version, after, watches, pods, probes, calls, pd, actions, writes, status } =
+        descriptor;
     let mut lines = vec![
         format!("Component:  {component} {version}"),
         format!("Digest:     {digest}"),

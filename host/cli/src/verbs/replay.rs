@@ -118,7 +118,9 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
             Verdict::Same => "same",
             Verdict::Different => "different",
             Verdict::Damaged => "damaged: the snapshot is not the one that was recorded",
-            Verdict::OtherDigest => "not replayed: no policy with the recorded digest; --any-digest uses the one that is there",
+            Verdict::OtherDigest => {
+                "not replayed: no policy with the recorded digest; --any-digest uses the one that is there"
+            }
         };
         table.add_row([&row.line.to_string(), &row.cluster, &row.component, result]);
     }

@@ -22,7 +22,8 @@ pub struct VersionArgs {
 /// Prints the version. Policies are listed where they are found; without them the version is still an answer.
 pub fn run(args: VersionArgs) -> anyhow::Result<ExitCode> {
     let loaded = policies::load(&args.policies);
-    let policies: Vec<_> = loaded.iter().flat_map(|registry| registry.policies().values().cloned().collect::<Vec<_>>()).collect();
+    let policies: Vec<_> =
+        loaded.iter().flat_map(|registry| registry.policies().values().cloned().collect::<Vec<_>>()).collect();
     if args.output.format == Format::Json {
         let rows = policies.iter().map(|policy| {
             json!({"component": policy.descriptor().component, "version": policy.descriptor().version, "digest": policy.digest()})
