@@ -48,7 +48,7 @@ pub fn text(text: impl AsRef<str>) -> anyhow::Result<()> {
 /// A table without lines, as the tools of this field print them.
 pub fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(header.iter().map(|word| word.to_uppercase()));
+    table.load_style(NOTHING).set_header(header.iter().map(|word| word.to_uppercase()));
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
