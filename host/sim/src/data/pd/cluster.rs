@@ -63,6 +63,8 @@ pub(super) enum Event {
     StoreCheck { epoch: u64 },
     /// Regions move.
     Schedule,
+    /// A pause of a scheduler ends.
+    Recheck,
 }
 
 /// Ids of stores, regions and peers: rising, in blocks, a leader begins a new block.
@@ -95,6 +97,8 @@ pub(super) struct MsProcess {
     pub version: String,
     pub started_at: TimeMs,
     pub stopped_at: Option<TimeMs>,
+    /// The primary is the running process with the highest.
+    pub chosen: u64,
 }
 
 impl Cluster {
@@ -155,6 +159,7 @@ impl Cluster {
             Event::PreparePoll { epoch } if epoch == self.lead.term => self.prepare_poll(),
             Event::StoreCheck { epoch } if epoch == self.lead.term => self.store_check(),
             Event::Schedule => self.schedule_step(),
+            Event::Recheck => self.regions_changed(),
             _ => {}
         }
     }
@@ -255,6 +260,20 @@ impl Cluster {
 
     pub fn process_of(&self, member: u64) -> Option<(&String, &Process)> {
         self.processes.iter().find(|(_, it)| it.member == member && it.running())
+    }
+
+    /// A member that was removed, while its process runs.
+    pub fn removed_member(&self, id: u64) -> Option<Member> {
+        let (_, it) = self.process_of(id)?;
+        Some(Member {
+            id,
+            name: it.args.name.clone(),
+            peer_url: it.args.advertise_peer_url.clone(),
+            client_url: it.args.advertise_client_url.clone(),
+            version: it.args.version.clone(),
+            leader_priority: 0,
+            connected_since: None,
+        })
     }
 
     pub fn member(&self, id: u64) -> Option<&Member> {

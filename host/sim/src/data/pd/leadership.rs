@@ -399,11 +399,9 @@ impl Cluster {
         if let Some(it) = self.members.iter_mut().find(|it| it.id == member) {
             it.connected_since = None;
         }
-        if self.lead.serving == Some(member) {
-            if cause != Cause::Silent {
-                self.lead.serving = None;
-                self.leader_left();
-            }
+        if self.lead.serving == Some(member) && cause != Cause::Silent {
+            self.lead.serving = None;
+            self.leader_left();
         }
         if voted {
             self.liveness_changed(cause);

@@ -149,6 +149,12 @@ impl Cluster {
         }
     }
 
+    /// Looks again at `at`.
+    pub fn wake_regions_at(&mut self, at: TimeMs) {
+        self.regions_changed();
+        self.after(at.saturating_sub(self.now), Event::Recheck);
+    }
+
     pub fn schedule_step(&mut self) {
         // A later step may have been replaced by an earlier one.
         if self.regions.scheduled.is_none_or(|at| at > self.now) {

@@ -104,7 +104,7 @@ impl Cluster {
             return handlers::ready(self, process, request).into();
         }
         if self.handles_itself(process, request) {
-            return handlers::v2(self, path, request).into();
+            return handlers::v2(self, process, path, request).into();
         }
         if request.header(REDIRECTOR).is_some() {
             return wire::abort_v2(500, &"[PD:apiutil:ErrRedirectToNotLeader]redirect to not leader").into();

@@ -391,7 +391,7 @@ pub(super) fn set_label(labels: &mut Vec<(String, String)>, key: &str, value: &s
     }
 }
 
-fn version_parts(version: &str) -> Vec<u64> {
+pub(super) fn version_parts(version: &str) -> Vec<u64> {
     let core = version.trim_start_matches('v').split(['-', '+']).next().unwrap_or_default();
     core.split('.').map(|part| part.parse().unwrap_or(0)).collect()
 }

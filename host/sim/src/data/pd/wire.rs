@@ -70,7 +70,7 @@ pub(super) fn moved(path: &str) -> Reply {
 
 /// An input error with a code.
 pub(super) fn input_error(message: &str, data: &Value) -> Reply {
-    coded(400, "input", json!({"code": "input", "msg": message, "data": data}))
+    coded(400, &Coded { code: "input", msg: message, data, stack: None })
 }
 
 /// Bad JSON where PD reports it with a code.
@@ -80,12 +80,23 @@ pub(super) fn json_error(error: &JsonError) -> Reply {
 
 /// An internal error with a code and a stack.
 pub(super) fn internal_error(message: &str) -> Reply {
-    coded(500, "internal", json!({"code": "internal", "msg": message, "data": {}, "stack": "goroutine 1 [running]"}))
+    let stack = Some("goroutine 1 [running]");
+    coded(500, &Coded { code: "internal", msg: message, data: &json!({}), stack })
 }
 
-fn coded(status: u16, code: &str, body: Value) -> Reply {
-    let mut reply = json_v1(status, &body);
-    reply.headers.push(("TiDB-Error-Code".into(), code.into()));
+/// The order of the fields is the order on the wire.
+#[derive(Serialize)]
+struct Coded<'a> {
+    code: &'a str,
+    msg: &'a str,
+    data: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stack: Option<&'a str>,
+}
+
+fn coded(status: u16, error: &Coded) -> Reply {
+    let mut reply = json_v1(status, error);
+    reply.headers.push(("TiDB-Error-Code".into(), error.code.into()));
     reply
 }
 
