@@ -2,6 +2,7 @@
 
 mod config;
 mod core;
+pub mod decode;
 pub mod diff;
 pub mod event;
 mod names;
