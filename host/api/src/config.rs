@@ -7,10 +7,19 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::Value as Json;
 
 pub use crate::config_toml::to_toml;
+use crate::kind::Component;
 pub use toml::{Table, Value};
 
 /// Nesting of a configuration given as an object; deeper input is refused, so that no input can exhaust the stack.
 pub const CONFIG_DEPTH_MAX: usize = 64;
+
+/// Top-level keys that are spelled otherwise when a configuration is an object.
+const OBJECT_KEYS: [(Component, &str, &str); 4] = [
+    (Component::Ticdc, "timezone", "tz"),
+    (Component::Ticdc, "gcTTL", "gc-ttl"),
+    (Component::Ticdc, "logLevel", "log-level"),
+    (Component::Ticdc, "logFile", "log-file"),
+];
 
 /// A component's configuration as its user wrote it.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,6 +60,19 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The configuration as a table, by the names that a component knows. An object may use others, by history.
+    pub fn table_for(&self, kind: Component) -> Result<Table, ConfigError> {
+        let mut table = self.table()?;
+        if let Config::Object(_) = self {
+            for (_, from, to) in OBJECT_KEYS.into_iter().filter(|(of, ..)| *of == kind) {
+                if let Some(value) = table.remove(from) {
+                    table.insert(to.to_owned(), value);
+                }
+            }
+        }
+        Ok(table)
+    }
+
     /// The configuration as a table. Keys are taken as written, integers stay integers.
     pub fn table(&self) -> Result<Table, ConfigError> {
         match self {

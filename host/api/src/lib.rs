@@ -14,11 +14,13 @@ mod schema_check;
 
 pub mod cluster;
 pub mod component;
+pub mod conditions;
 pub mod config;
 pub(crate) mod config_toml;
 #[cfg(feature = "schema")]
 pub mod crd;
 pub mod defaults;
+pub mod derived;
 pub mod discovery;
 pub mod duration;
 pub mod fault;
@@ -41,6 +43,7 @@ pub mod tiflash;
 pub mod tikv;
 pub mod tiproxy;
 pub mod validate;
+pub mod version;
 pub mod view;
 
 pub use cluster::{TidbCluster, TidbClusterSpec};
@@ -51,6 +54,7 @@ pub use kind::Component;
 pub use object::{Fields, Rule};
 pub use policy_module::PolicyModule;
 pub use status::TidbClusterStatus;
+pub use version::Version;
 pub use view::View;
 
 /// The Kubernetes types this crate's fields are made of, so that a user needs no version of its own.

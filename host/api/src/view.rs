@@ -12,10 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 use crate::cluster::{TidbCluster, TidbClusterSpec};
 use crate::component::{ComponentSpec, Resources};
-use crate::config::Config;
+use crate::config::{Config, ConfigError, Table};
 use crate::kind::Component;
 use crate::labels;
 use crate::shared::{StorageVolume, TopologySpreadConstraint};
+use crate::version::Version;
 
 /// Image of helper containers when nobody names one.
 pub const DEFAULT_HELPER_IMAGE: &str = "busybox:1.26.2";
@@ -191,6 +192,11 @@ impl<'a> View<'a> {
         self.config
     }
 
+    /// Configuration as a table, by the names that the component knows; empty if there is none.
+    pub fn config_table(&self) -> Result<Table, ConfigError> {
+        self.config.map_or_else(|| Ok(Table::new()), |config| config.table_for(self.kind))
+    }
+
     /// Further volumes.
     pub fn storage_volumes(&self) -> &'a [StorageVolume] {
         self.storage_volumes
@@ -236,6 +242,11 @@ impl<'a> View<'a> {
     pub fn image_version(&self) -> String {
         let image = self.image();
         image.rsplit_once(':').map_or_else(|| "latest".to_owned(), |(_, version)| version.to_owned())
+    }
+
+    /// That text as a version; `None` if it says none.
+    pub fn parsed_version(&self) -> Option<Version> {
+        Version::parse(&self.image_version())
     }
 
     /// Service account of the pods; empty for the namespace's own.

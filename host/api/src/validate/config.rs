@@ -40,7 +40,7 @@ pub(super) fn tiflash(spec: &TiflashSpec, path: &str, faults: &mut Faults) {
     }
     for log in TIFLASH_LOGS {
         let Some(value) = server.at(log) else { continue };
-        if !value.as_str().is_some_and(|file| file.matches('/').count() >= 2) {
+        if value.as_str().is_none_or(|file| file.matches('/').count() < 2) {
             faults.invalid(format!("{path}.{log}"), "not a file in a directory (/directory/file)", shown(value));
         }
     }

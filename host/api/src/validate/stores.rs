@@ -71,7 +71,7 @@ fn tiflash(spec: &TiflashSpec, faults: &mut Faults) {
 
 fn timeout(text: Option<&str>, path: &str, faults: &mut Faults) {
     let Some(text) = text else { return };
-    if !duration::parse(text).is_some_and(|duration| !duration.is_zero()) {
+    if duration::parse(text).is_none_or(|duration| duration.is_zero()) {
         faults.invalid(path, "not a duration greater than zero, such as 1h30m", text);
     }
 }
