@@ -199,3 +199,30 @@ spec: {component: tikv, source: {file: ../../etc/passwd}, digest: sha256:12, set
     let fields: Vec<_> = error.0.iter().map(|fault| fault.fault.field.as_str()).collect();
     assert_eq!(fields, ["spec.digest", "spec.source.file"]);
 }
+
+#[test]
+fn broken_files_are_refused_and_never_break_the_reader() {
+    for path in files("examples", |path| is_yaml(path) && !path.to_string_lossy().contains("/invalid/")) {
+        let text = std::fs::read_to_string(&path).expect("file");
+        for (at, c) in text.char_indices().step_by(5) {
+            let mut without = text.clone();
+            without.replace_range(at..at + c.len_utf8(), "");
+            let _ = input::read([("cut", &text[..at]), ("without", without.as_str())]);
+        }
+    }
+}
+
+#[test]
+fn deep_and_swelling_files_are_refused() {
+    let deep = format!("a: {}{}", "[".repeat(50_000), "]".repeat(50_000));
+    let deep_object = format!(
+        "apiVersion: pingcap.com/v1alpha1\nkind: TidbCluster\nspec: {}1{}",
+        "{a: ".repeat(1_000),
+        "}".repeat(1_000)
+    );
+    let levels = (1..30).map(|n| format!("a{n}: &a{n} [{}]\n", format!("*a{},", n - 1).repeat(9)));
+    let swelling = format!("a0: &a0 [x]\n{}", levels.collect::<String>());
+    for text in [deep, deep_object, swelling] {
+        assert!(input::read([("f", text.as_str())]).is_err());
+    }
+}
