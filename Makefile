@@ -19,25 +19,30 @@ EXAMPLE ?= examples/basic.yaml
 CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS := --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/tidepool
 
+# Copies guests into a folder, each at once, and only what changed: a running host watches the folder.
+install = mkdir -p $(1); for guest in $(2); do \
+  cmp -s target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(1)/$$guest.wasm \
+  || { cp target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(1)/.$$guest.part && mv $(1)/.$$guest.part $(1)/$$guest.wasm; }; done
+
 .PHONY: help
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: guests ## A TiDB cluster on an embedded Kubernetes: EXAMPLE=examples/basic.yaml
-	cargo build -p tidepool-cli
+	cargo build --workspace --bins
 	target/debug/tidepool demo --policy-dir $(POLICIES) -f $(EXAMPLE)
 
 .PHONY: test
 test: guests ## All tests
-	cargo build -p tidepool-cli --examples --bins
+	cargo build --workspace --bins --examples
 	TIDEPOOL_POLICIES=$(POLICIES) cargo test --workspace --no-fail-fast
 	python3 tests/tools/test_tools.py
 	$(MAKE) --no-print-directory conformance
 
 .PHONY: conformance
 conformance: guests ## How close the embedded control plane is to a real one: the score, with its floor
-	cargo build -p tidepool-cli
+	cargo build --workspace --bins
 	tests/conformance/run
 
 .PHONY: check
@@ -58,10 +63,9 @@ golden: guests ## Write the expected transcripts and vectors anew; read the diff
 
 .PHONY: guests
 guests: tools ## The policies as WebAssembly components, in target/policies
-	cargo component build --quiet --target wasm32-unknown-unknown --profile guest $(GUESTS:%=-p policy-%)
-	mkdir -p $(POLICIES)
-	for guest in $(GUESTS); do cmp -s target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(POLICIES)/$$guest.wasm \
-	  || { cp target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(POLICIES)/.$$guest.part && mv $(POLICIES)/.$$guest.part $(POLICIES)/$$guest.wasm; }; done
+	cargo component build --quiet --target wasm32-unknown-unknown --profile guest $(GUESTS:%=-p policy-%) -p policy-hostile
+	@$(call install,$(POLICIES),$(GUESTS))
+	@$(call install,$(POLICIES)-for-tests,hostile)
 
 .PHONY: tools
 tools: ## What the build needs: the WebAssembly target and cargo-component
