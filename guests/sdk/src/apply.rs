@@ -23,6 +23,9 @@ use crate::{
 /// Fields of a Service's spec that the API server fills in and that stay as they are.
 const ALLOCATED: [&str; 2] = ["clusterIP", "clusterIPs"];
 
+/// The fields that say what an object is.
+const TYPE: [&str; 2] = ["apiVersion", "kind"];
+
 /// Creates the object, or replaces these top-level `fields` of it and adds its labels and annotations.
 ///
 /// # Errors
@@ -112,6 +115,10 @@ fn keep_ports(live: &Value, desired: &mut Value) {
 /// When it does not serialise.
 pub fn create_stateful_set(plan: &mut Plan, desired: &StatefulSet) -> Result<(), Failure> {
     let mut desired = serde_json::to_value(desired)?;
+    // A template has no type of its own; the field's type says what it is.
+    for claim in desired["spec"]["volumeClaimTemplates"].as_array_mut().into_iter().flatten() {
+        claim.as_object_mut().into_iter().for_each(|claim| claim.retain(|field, _| !TYPE.contains(&field.as_str())));
+    }
     let applied = desired["spec"].to_string();
     annotate(&mut desired, LAST_APPLIED_CONFIG, applied);
     plan.create(&desired)
@@ -132,17 +139,20 @@ pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, gene
         differs |= annotations.remove(STATEFUL_SET_DELETE_SLOTS).is_some();
     }
     let last = live.0.last_applied().unwrap_or_default();
+    let mut applied = live.0.value()["spec"].clone();
     for field in ["replicas", "updateStrategy", "template"] {
-        let wanted = &desired["spec"][field];
-        differs |= !same(wanted, &last[field]);
+        let (wanted, there) = (&desired["spec"][field], &live.0.value()["spec"][field]);
         // Somebody else may have changed the set itself; the template there is filled with defaults and not compared.
-        differs |= field != "template" && !same(wanted, &live.0.value()["spec"][field]);
-        changed["spec"][field] = wanted.clone();
+        let field_differs = !same(wanted, &last[field]) || (field != "template" && !same(wanted, there));
+        if field_differs {
+            changed["spec"][field] = wanted.clone();
+        }
+        applied[field] = wanted.clone();
+        differs |= field_differs;
     }
     if differs {
         annotate(&mut changed, OWNER_GENERATION, generation.to_string());
-        let applied = changed["spec"].to_string();
-        annotate(&mut changed, LAST_APPLIED_CONFIG, applied);
+        annotate(&mut changed, LAST_APPLIED_CONFIG, applied.to_string());
         plan.replace(&changed, live.0.unchanged())?;
     }
     Ok(differs)
@@ -156,6 +166,19 @@ pub fn pod_spec_differs(live: &LiveSet, desired: &StatefulSet) -> bool {
         Some(last) => !same(&wanted, &last["template"]["spec"]),
         None => true,
     }
+}
+
+/// A volume that a container of the new template mounts although neither the template nor the existing claim templates
+/// have it: Kubernetes would create no pod from it.
+pub fn unknown_mount(live: &LiveSet, desired: &StatefulSet) -> Option<String> {
+    let spec = desired.spec.as_ref()?.template.spec.as_ref()?;
+    let claims = live.0.value().pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    let known = |name: &str| {
+        spec.volumes.iter().flatten().any(|volume| volume.name == name)
+            || claims.into_iter().flatten().any(|claim| claim["metadata"]["name"] == name)
+    };
+    let mounts = spec.containers.iter().flat_map(|container| container.volume_mounts.iter().flatten());
+    mounts.map(|mount| &mount.name).find(|name| !known(name)).cloned()
 }
 
 /// Creates or updates a Deployment if its pod template differs.

@@ -6,15 +6,20 @@
 
 pub mod apply;
 pub mod build;
+pub mod claims;
 mod export;
+pub mod gate;
 pub mod live;
 pub mod log;
 pub mod native;
 mod plan;
 pub mod same;
+pub mod script;
 pub mod slots;
 mod snapshot;
+pub mod suspend;
 pub mod time;
+pub mod volumes;
 pub mod wait;
 
 #[cfg(target_arch = "wasm32")]

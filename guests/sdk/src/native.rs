@@ -16,3 +16,14 @@ pub fn run<P: Policy>(snapshot: Arc<tidepool_model::Snapshot>) -> Result<tidepoo
     P::reconcile(&Snapshot::from_source(snapshot), &mut plan)?;
     Ok(plan.into_sink())
 }
+
+/// `P` as one of the policies of [`tidepool_model::render`], with these settings.
+#[cfg(not(target_arch = "wasm32"))]
+pub fn deciding<P: Policy>(settings: &serde_json::Value) -> tidepool_model::render::Deciding<'static> {
+    let text = settings.to_string();
+    tidepool_model::render::Deciding {
+        descriptor: P::describe(),
+        settings: serde_json::value::RawValue::from_string(text).unwrap_or_default(),
+        decide: Box::new(|snapshot| run::<P>(snapshot).map_err(|failure| failure.to_string())),
+    }
+}

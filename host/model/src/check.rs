@@ -19,6 +19,7 @@ mod workload;
 
 pub use facts::{ClusterFacts, Facts};
 pub use template::stable_templates;
+pub(crate) use workload::merge;
 
 use crate::{descriptor::Descriptor, plan::Plan, snapshot::Snapshot};
 

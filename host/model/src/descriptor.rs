@@ -36,7 +36,8 @@ pub struct Descriptor {
     /// Kinds of objects that its plans may write.
     #[serde(default)]
     pub writes: Vec<Kind>,
-    /// Keys of the cluster's status that it may set; its own component key where this is empty.
+    /// Keys of the cluster's status that it may set: a plan's status is then an object of these keys. Where this is
+    /// empty, it is the value of the component's own key.
     #[serde(default)]
     pub status: Vec<String>,
 }

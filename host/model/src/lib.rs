@@ -11,7 +11,9 @@ pub mod check;
 pub mod descriptor;
 pub mod known;
 pub mod plan;
+pub mod pretend;
 pub mod record;
+pub mod render;
 pub mod snapshot;
 pub mod waiting;
 

@@ -76,7 +76,7 @@ fn after(before: &Value, action: &Action) -> Option<Value> {
 }
 
 /// RFC 7396.
-pub(super) fn merge(target: &mut Value, patch: &Value) {
+pub(crate) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

@@ -1,0 +1,211 @@
+//! What PD is to be in Kubernetes: Services, configuration, StatefulSet. All of it follows from the spec, but for the
+//! number of replicas that failover adds and the name of the ConfigMap in use.
+
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Container, PersistentVolumeClaim, Service, Volume, VolumeMount},
+};
+use tidepool_sdk::{
+    Failure,
+    api::{
+        Component, TidbCluster, View,
+        config::{TablePath, Value, to_toml},
+        labels::{SKIP_TLS_WHEN_CONNECT_TIDB, config_map_sha},
+        names::ports::{PD_CLIENT, PD_PEER},
+        pd::PdSpec,
+        status::PdStatus,
+    },
+    build::{
+        claim::{self, Class},
+        config_map::{CONFIG_FILE, Data, STARTUP_SCRIPT},
+        container, env, pod, service as services,
+        set::{self, Parts},
+        volume,
+    },
+};
+
+use crate::script::start_script;
+
+/// Name of PD's container and of its data volume.
+pub const PD: &str = "pd";
+/// Where the data is mounted.
+pub const DATA_PATH: &str = "/var/lib/pd";
+/// Where the certificate of PD's servers is mounted.
+pub const TLS_PATH: &str = "/var/lib/pd-tls";
+const TIDB_CLIENT_TLS_PATH: &str = "/var/lib/tidb-client-tls";
+const CLUSTER_CLIENT_TLS_PATH: &str = "/var/lib/cluster-client-tls";
+
+/// The Service for clients.
+pub fn client_service(cluster: &TidbCluster, spec: &PdSpec) -> Service {
+    services::client(cluster, Component::Pd, spec.service.as_ref(), services::port("client", PD_CLIENT))
+}
+
+/// The headless Service: names of the members, also before they are ready.
+pub fn peer_service(cluster: &TidbCluster) -> Service {
+    let ports = vec![services::port("tcp-peer-2380", PD_PEER), services::port("tcp-peer-2379", PD_CLIENT)];
+    services::headless(cluster, Component::Pd, ports)
+}
+
+/// Data of the ConfigMap; none without a configuration.
+///
+/// # Errors
+/// When the configuration is no TOML.
+pub fn config_data(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec) -> Result<Option<Data>, Failure> {
+    let Some(config) = view.config() else { return Ok(None) };
+    let mut table = config.table().map_err(|error| Failure::InvalidSpec(format!("spec.pd.config: {error}")))?;
+    for (path, value) in forced(cluster, view, spec) {
+        if !table.set(path, value) {
+            return Err(Failure::InvalidSpec(format!("spec.pd.config: {path} needs a table")));
+        }
+    }
+    Ok(Some(Data::from([
+        (CONFIG_FILE.to_owned(), to_toml(&table)),
+        (STARTUP_SCRIPT.to_owned(), start_script(cluster)),
+    ])))
+}
+
+/// Settings that follow from the rest of the spec, whatever the user's configuration says.
+fn forced(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec) -> Vec<(&'static str, Value)> {
+    let mut all: Vec<(&'static str, Value)> = Vec::new();
+    if cluster.tls_enabled() {
+        all.push(("security.cacert-path", format!("{TLS_PATH}/ca.crt").into()));
+        all.push(("security.cert-path", format!("{TLS_PATH}/tls.crt").into()));
+        all.push(("security.key-path", format!("{TLS_PATH}/tls.key").into()));
+    }
+    if dashboard_tls(cluster, view) {
+        let tls = cluster.spec.tidb.as_ref().and_then(|tidb| tidb.tls_client.as_ref());
+        if !tls.is_some_and(|tls| tls.skip_internal_client_ca) {
+            all.push(("dashboard.tidb-cacert-path", format!("{TIDB_CLIENT_TLS_PATH}/ca.crt").into()));
+        }
+        all.push(("dashboard.tidb-cert-path", format!("{TIDB_CLIENT_TLS_PATH}/tls.crt").into()));
+        all.push(("dashboard.tidb-key-path", format!("{TIDB_CLIENT_TLS_PATH}/tls.key").into()));
+    }
+    if let Some(internal) = spec.enable_dashboard_internal_proxy {
+        all.push(("dashboard.internal-proxy", internal.into()));
+    }
+    all
+}
+
+/// PD's dashboard, which came with version 4, talks to TiDB over TLS.
+fn dashboard_tls(cluster: &TidbCluster, view: &View<'_>) -> bool {
+    cluster.tidb_client_tls_enabled()
+        && cluster.annotation(SKIP_TLS_WHEN_CONNECT_TIDB).is_none()
+        && major(&view.image_version()).is_none_or(|major| major >= 4)
+}
+
+/// The first number of a version such as `v8.5.2`; none for `nightly` and the like.
+fn major(version: &str) -> Option<u64> {
+    version.strip_prefix('v').unwrap_or(version).split('.').next()?.parse().ok()
+}
+
+/// Replicas wanted: those of the spec, and those that failover and a replacement of volumes add.
+pub fn replicas(spec: &PdSpec, status: &PdStatus) -> i32 {
+    let replaced = status.failure_members.values().filter(|member| member.member_deleted).count();
+    let spare = if status.vol_replace_in_progress { spec.spare_vol_replace_replicas.unwrap_or_default() } else { 0 };
+    spec.replicas.saturating_add(i32::try_from(replaced).unwrap_or(i32::MAX)).saturating_add(spare)
+}
+
+/// Name of the ConfigMap that nobody renders for a PD without configuration: one that an older installation left.
+pub fn legacy_config_map(cluster: &TidbCluster) -> String {
+    let base = cluster.member_name(Component::Pd);
+    match cluster.annotation(&config_map_sha(Component::Pd, &base)) {
+        Some(sha) if !sha.is_empty() => format!("{base}-{sha}"),
+        _ => base,
+    }
+}
+
+/// The StatefulSet.
+///
+/// # Errors
+/// When the spec does not fit together.
+pub fn stateful_set(
+    cluster: &TidbCluster,
+    view: &View<'_>,
+    spec: &PdSpec,
+    status: &PdStatus,
+    config_map: &str,
+) -> Result<StatefulSet, Failure> {
+    let (volumes, mounts) = volumes(cluster, view, spec, config_map);
+    let parts = pod::Parts {
+        containers: vec![container::main(view, main_container(cluster, view, mounts))],
+        volumes,
+        annotations: pod::prometheus_annotations(PD_CLIENT),
+        sysctl: true,
+        ..pod::Parts::default()
+    };
+    let parts = Parts {
+        replicas: replicas(spec, status),
+        template: pod::template(cluster, view, parts)?,
+        claims: claims(view, spec)?,
+        on_delete: status.vol_replace_in_progress,
+    };
+    Ok(set::stateful_set(cluster, view, parts))
+}
+
+fn main_container(cluster: &TidbCluster, view: &View<'_>, mounts: Vec<VolumeMount>) -> Container {
+    let name = cluster.member_name(Component::Pd);
+    let mut variables = vec![
+        env::field("NAMESPACE", "metadata.namespace"),
+        env::value("PEER_SERVICE_NAME", cluster.peer_service_name(Component::Pd)),
+        env::value("SERVICE_NAME", name.clone()),
+        env::value("SET_NAME", name),
+        env::value("TZ", cluster.spec.timezone.clone()),
+    ];
+    // With the node's network the host name is the node's.
+    if view.host_network() {
+        variables.push(env::field("POD_NAME", "metadata.name"));
+    }
+    Container {
+        name: PD.to_owned(),
+        command: Some(vec!["/bin/sh".to_owned(), "/usr/local/bin/pd_start_script.sh".to_owned()]),
+        ports: Some(vec![container::port("server", PD_PEER), container::port("client", PD_CLIENT)]),
+        env: Some(variables),
+        volume_mounts: Some(mounts),
+        readiness_probe: container::readiness(view.own().readiness_probe.as_ref(), PD_CLIENT),
+        ..Container::default()
+    }
+}
+
+fn volumes(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec, config_map: &str) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let mut volumes = vec![
+        volume::annotations(),
+        volume::config_map("config", config_map, CONFIG_FILE, "pd.toml"),
+        volume::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, "pd_start_script.sh"),
+    ];
+    let mut mounts = vec![
+        volume::mount_read_only(volume::ANNOTATIONS, volume::ANNOTATIONS_PATH),
+        volume::mount_read_only("config", "/etc/pd"),
+        volume::mount_read_only(STARTUP_SCRIPT, "/usr/local/bin"),
+        volume::mount(PD, DATA_PATH),
+    ];
+    let mut secret = |name: &str, secret: &str, path: &str| {
+        volumes.push(volume::secret(name, secret));
+        mounts.push(volume::mount_read_only(name, path));
+    };
+    if cluster.tls_enabled() {
+        secret("pd-tls", &cluster.cluster_tls_secret(Component::Pd), TLS_PATH);
+        if spec.mount_cluster_client_secret == Some(true) {
+            secret("cluster-client-tls", &cluster.cluster_client_tls_secret(), CLUSTER_CLIENT_TLS_PATH);
+        }
+    }
+    if dashboard_tls(cluster, view) {
+        let given = spec.tls_client_secret_name.clone();
+        let name = given.unwrap_or_else(|| cluster.tidb_client_tls_secret());
+        secret("tidb-client-tls", &name, TIDB_CLIENT_TLS_PATH);
+    }
+    mounts.extend(volume::storage_mounts(Component::Pd, view.storage_volumes()));
+    (volumes, mounts)
+}
+
+fn claims(view: &View<'_>, spec: &PdSpec) -> Result<Vec<PersistentVolumeClaim>, Failure> {
+    if view.storage_request().is_none() && !view.resources().requests.is_empty() {
+        return Err(Failure::InvalidSpec(
+            "spec.pd.requests.storage: the size of the data volume is missing".to_owned(),
+        ));
+    }
+    let class =
+        Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() };
+    let mut claims = vec![claim::template(PD, view.storage_request(), class)];
+    claims.extend(claim::of_storage_volumes(Component::Pd, view.storage_volumes(), class));
+    Ok(claims)
+}

@@ -1,0 +1,184 @@
+//! What is, as the status tells it: phase, members, leader, volumes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
+use serde::Serialize;
+use tidepool_sdk::{
+    Failure, PdMember as Member, WaitingOn,
+    api::{
+        Component,
+        labels::CONTROLLER_REVISION_HASH,
+        names,
+        status::{PdMember, PdStatus, Phase, UidSet, UnjoinedMember},
+    },
+    claims,
+    live::{Live, LiveSet},
+    time, volumes,
+    wait::{self, Reason},
+};
+
+use crate::{
+    desired::{self, PD},
+    members::{is_own, pod_of},
+    world::{World, watch},
+};
+
+/// The part of the cluster's status that this policy writes.
+#[derive(Debug, Serialize)]
+pub struct Written {
+    /// PD's number of the cluster; absent until it is known.
+    #[serde(rename = "clusterID", skip_serializing_if = "String::is_empty")]
+    pub cluster_id: String,
+    /// PD.
+    pub pd: PdStatus,
+}
+
+/// The status as of now: what was known before, with what was read.
+///
+/// # Errors
+/// When pods could not be read.
+pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
+    let before = world.cluster.status.clone().unwrap_or_default();
+    let mut written = Written { cluster_id: before.cluster_id, pd: before.pd.unwrap_or_default() };
+    let Some(set) = &world.set else { return Ok(written) };
+    let status = &mut written.pd;
+    status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
+    if status.common.phase != Phase::SUSPEND {
+        status.common.phase = phase(world, set, status)?.to_owned();
+    }
+    let Some((id, members)) = read_members(world) else {
+        status.synced = false;
+        return Ok(written);
+    };
+    written.cluster_id = id;
+    sync_members(world, status, members);
+    status.synced = true;
+    set.image(PD).clone_into(&mut status.image);
+    status.unjoined_members = unjoined(world, set, status)?;
+    status.common.volumes = volume_status(world, set)?;
+    Ok(written)
+}
+
+fn phase(world: &World<'_>, set: &LiveSet, status: &PdStatus) -> Result<&'static str, Failure> {
+    let revisions = world.snapshot.labels(watch::POD, CONTROLLER_REVISION_HASH)?;
+    Ok(if desired::replicas(world.spec, status) != set.replicas() {
+        Phase::SCALE
+    } else if set.upgrading(revisions.iter().map(Option::as_deref)) {
+        Phase::UPGRADE
+    } else {
+        Phase::NORMAL
+    })
+}
+
+/// The cluster's number and its members, if PD answered all of it and has a leader. Without one, it cannot be asked for
+/// anything, and what it says of its members may be old.
+fn read_members<'a>(world: &'a World<'_>) -> Option<(String, &'a [Member])> {
+    let members = world.members.as_ref().ok()?;
+    let cluster = world.snapshot.pd_document("cluster").ok()?;
+    let id = cluster["id"].as_u64().map(|id| id.to_string()).or_else(|| cluster["id"].as_str().map(str::to_owned))?;
+    members.iter().any(|member| member.leader).then_some((id, members))
+}
+
+fn sync_members(world: &World<'_>, status: &mut PdStatus, members: &[Member]) {
+    let (own_before, peers_before) = (std::mem::take(&mut status.members), std::mem::take(&mut status.peer_members));
+    // A member without a name was added and has not started.
+    for member in members.iter().filter(|member| !member.name.is_empty()) {
+        let own = is_own(world.cluster, &member.client_url);
+        let before = if own { &own_before } else { &peers_before };
+        let same = before.get(&member.name).filter(|before| before.health == member.healthy);
+        let since = same.and_then(|before| before.last_transition_time.clone());
+        let record = PdMember {
+            name: member.name.clone(),
+            id: member.id.clone(),
+            client_url: member.client_url.clone(),
+            health: member.healthy,
+            last_transition_time: since.or_else(|| Some(time::at(world.snapshot.now_ms()))),
+        };
+        if member.leader {
+            status.leader = record.clone();
+        }
+        let map = if own { &mut status.members } else { &mut status.peer_members };
+        map.insert(member.name.clone(), record);
+    }
+}
+
+/// Pods that are not members. When one was first seen so stays as it was.
+fn unjoined(world: &World<'_>, set: &LiveSet, status: &PdStatus) -> Result<BTreeMap<String, UnjoinedMember>, Failure> {
+    let joined = |pod: &str| status.members.keys().any(|name| pod_of(name).eq_ignore_ascii_case(pod));
+    let mut all = BTreeMap::new();
+    for pod in world.pods.iter().filter(|pod| !joined(&pod.name)) {
+        let before = status.unjoined_members.get(&pod.name).and_then(|before| before.created_at.clone());
+        let member = UnjoinedMember {
+            pod_name: pod.name.clone(),
+            pvc_uid_set: claim_uids(world, set, &pod.name)?,
+            created_at: before.or_else(|| Some(time::at(world.snapshot.now_ms()))),
+            ..UnjoinedMember::default()
+        };
+        all.insert(pod.name.clone(), member);
+    }
+    Ok(all)
+}
+
+/// UIDs of the claims of a pod.
+///
+/// # Errors
+/// When the host could not read them.
+pub fn claim_uids(world: &World<'_>, set: &LiveSet, pod: &str) -> Result<UidSet, Failure> {
+    let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, pod)?;
+    Ok(claims.iter().map(|claim| (claim.uid().to_owned(), serde_json::Map::new())).collect())
+}
+
+fn volume_status(
+    world: &World<'_>,
+    set: &LiveSet,
+) -> Result<BTreeMap<String, tidepool_sdk::api::status::VolumeStatus>, Failure> {
+    let data = volumes::Wanted {
+        name: PD.to_owned(),
+        size: world.view.storage_request().cloned(),
+        class: world.spec.storage_class_name.clone(),
+    };
+    let further = world.view.storage_volumes().iter().map(|volume| volumes::Wanted {
+        name: names::storage_volume(Component::Pd, &volume.name),
+        size: Some(k8s_openapi::apimachinery::pkg::api::resource::Quantity(volume.storage_size.clone())),
+        class: volume.storage_class_name.clone().or_else(|| world.spec.storage_class_name.clone()),
+    });
+    let wanted: Vec<_> = std::iter::once(data).chain(further).collect();
+    let mut found: Vec<(&str, Live)> = Vec::new();
+    for pod in &world.pods {
+        for claim in claims::of_pod(world.snapshot, watch::CLAIM, set, &pod.name)? {
+            let template = wanted.iter().find(|w| names::claim_name(&w.name, &pod.name) == claim.name());
+            if let Some(template) = template {
+                found.push((&template.name, claim));
+            }
+        }
+    }
+    Ok(volumes::status(&wanted, found.iter().map(|(template, claim)| (*template, claim))))
+}
+
+/// What is left of the status once the StatefulSet of a suspended PD is gone.
+pub fn suspended(status: &mut PdStatus, set: Option<&LiveSet>) {
+    if set.is_none() {
+        status.synced = false;
+        status.common.stateful_set = None;
+        status.members.clear();
+        status.leader = PdMember::default();
+    }
+}
+
+/// Why PD does not serve.
+pub fn unavailable(world: &World<'_>, status: &PdStatus) -> WaitingOn {
+    if let Err(unknown) = &world.members {
+        let message = format!("PD's members are not known: {unknown}");
+        return wait::on(Reason::PdUnknown, world.cluster.member_name(Component::Pd), message);
+    }
+    if let Some(pod) = world.pods.iter().find(|pod| !pod.ready) {
+        return wait::on(Reason::PodsNotReady, wait::pod(&pod.name), format!("pod {} is not ready", pod.name));
+    }
+    if let Some(member) = status.members.values().find(|member| !member.health) {
+        let message = format!("member {} is not healthy", member.name);
+        return wait::on(Reason::MemberUnhealthy, wait::pd_member(&member.name), message);
+    }
+    let message = format!("{} of {} members have joined PD", status.members.len(), world.spec.replicas);
+    wait::on(Reason::PdUnavailable, world.cluster.member_name(Component::Pd), message)
+}

@@ -1,0 +1,97 @@
+//! What a component's status says of its volumes: how many are as the spec wants them.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use tidepool_api::{labels::pvc_status, status::VolumeStatus};
+
+use crate::{live::Live, same::quantity};
+
+/// A volume that each pod of a component is to have.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Name of the claim template.
+    pub name: String,
+    /// Size.
+    pub size: Option<Quantity>,
+    /// Storage class; any without.
+    pub class: Option<String>,
+}
+
+/// The status of the volumes. `claims` are those of all pods, each with the name of its template.
+pub fn status<'a>(
+    wanted: &[Wanted],
+    claims: impl IntoIterator<Item = (&'a str, &'a Live)>,
+) -> BTreeMap<String, VolumeStatus> {
+    let mut all: BTreeMap<String, VolumeStatus> = BTreeMap::new();
+    for (template, claim) in claims {
+        let Some(wanted) = wanted.iter().find(|wanted| wanted.name == template) else { continue };
+        let volume = all.entry(template.to_owned()).or_insert_with(|| VolumeStatus {
+            name: template.to_owned(),
+            modified_capacity: wanted.size.clone().unwrap_or_default(),
+            modified_storage_class: wanted.class.clone().unwrap_or_default(),
+            ..VolumeStatus::default()
+        });
+        count(volume, wanted, claim);
+    }
+    all.into_values().map(|volume| (volume.name.clone(), finished(volume))).collect()
+}
+
+fn count(volume: &mut VolumeStatus, wanted: &Wanted, claim: &Live) {
+    if claim.text("/status/phase") == "Bound" {
+        volume.bound_count += 1;
+    }
+    let capacity = claim.text("/status/capacity/storage");
+    let class = claim.annotation(pvc_status::STORAGE_CLASS).unwrap_or_else(|| claim.text("/spec/storageClassName"));
+    let sized = wanted.size.as_ref().is_none_or(|size| quantity(&size.0) == quantity(capacity));
+    let classed = wanted.class.as_deref().is_none_or(|wanted| wanted == class);
+    if sized && classed {
+        volume.modified_count += 1;
+        if wanted.class.is_none() {
+            class.clone_into(&mut volume.modified_storage_class);
+        }
+    } else {
+        volume.current_count += 1;
+        volume.current_capacity = Quantity(capacity.to_owned());
+        class.clone_into(&mut volume.current_storage_class);
+    }
+}
+
+/// Where every volume is as wanted, what is and what is wanted are the same.
+fn finished(mut volume: VolumeStatus) -> VolumeStatus {
+    if volume.current_count == 0 {
+        volume.current_count = volume.modified_count;
+        volume.current_capacity = volume.modified_capacity.clone();
+        volume.current_storage_class = volume.modified_storage_class.clone();
+    }
+    volume.resized_count = volume.modified_count;
+    volume.resized_capacity = volume.modified_capacity.clone();
+    volume
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn claim(size: &str) -> Live {
+        Live::from_value(json!({
+            "spec": {"storageClassName": "fast"},
+            "status": {"phase": "Bound", "capacity": {"storage": size}},
+        }))
+    }
+
+    #[test]
+    fn volumes_are_counted_by_what_they_are() {
+        let wanted = [Wanted { name: "pd".into(), size: Some(Quantity("20Gi".into())), class: None }];
+        let claims = [claim("10Gi"), claim("20480Mi")];
+        let all = status(&wanted, claims.iter().map(|claim| ("pd", claim)));
+        let pd = &all["pd"];
+        assert_eq!((pd.bound_count, pd.current_count, pd.modified_count), (2, 1, 1));
+        assert_eq!(pd.current_capacity.0, "10Gi");
+        let same = status(&wanted, claims[1..].iter().map(|claim| ("pd", claim)));
+        assert_eq!(same["pd"].current_capacity.0, "20Gi");
+        assert_eq!(same["pd"].current_storage_class, "fast");
+    }
+}
