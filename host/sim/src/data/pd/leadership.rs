@@ -16,8 +16,9 @@ use super::{
     timing::{
         CAMPAIGN_WINDOW, CAMPAIGNS_MAX, ETCD_UP, JOIN_ETCD_UP, JOIN_SECOND_ETCD_UP, LEADER_KILLED, LEADER_REMOVED,
         LEADER_REMOVED_ANSWERS, LEADER_SILENT, LEADER_TERMINATED, PRIORITY_CHECK, QUORUM_BACK, QUORUM_LOST_STEPS_DOWN,
-        Range, SERVER_UP, SINGLE_RESTART, TERMINATE, TERMINATE_LEADER, TRANSFER_NEW_ANSWERS, TRANSFER_OLD_STOPS,
-        TRANSFER_REPLY, TRANSFER_TIMEOUT, WOKEN_LEADER_BELIEVES, draw, draw_low,
+        RESIGN_NEW_ANSWERS, RESIGN_REPLY, Range, SERVER_UP, SINGLE_RESTART, TERMINATE, TERMINATE_LEADER,
+        TRANSFER_NEW_ANSWERS, TRANSFER_OLD_STOPS, TRANSFER_REPLY, TRANSFER_TIMEOUT, WOKEN_LEADER_BELIEVES, draw,
+        draw_low,
     },
 };
 
@@ -231,7 +232,7 @@ impl Cluster {
         let Some(id) = self.members.iter().find(|member| member.name == target).map(|member| member.id) else {
             return Moved::NoTarget;
         };
-        self.move_leadership(id)
+        self.move_leadership(id, TRANSFER_NEW_ANSWERS, TRANSFER_REPLY)
     }
 
     /// Moves the leadership to any member but the one that was asked.
@@ -243,12 +244,12 @@ impl Cluster {
             .map(|member| member.id)
             .collect();
         match others.choose(&mut self.rng) {
-            Some(&id) => self.move_leadership(id),
+            Some(&id) => self.move_leadership(id, RESIGN_NEW_ANSWERS, RESIGN_REPLY),
             None => Moved::Submitted(0),
         }
     }
 
-    fn move_leadership(&mut self, id: u64) -> Moved {
+    fn move_leadership(&mut self, id: u64, new_answers: Range, reply: Range) -> Moved {
         if self.lead.serving == Some(id) {
             return Moved::Submitted(0);
         }
@@ -257,11 +258,11 @@ impl Cluster {
         }
         self.lead.successor = Some(id);
         let old_stops = draw(&mut self.rng, TRANSFER_OLD_STOPS);
-        let new_answers = draw(&mut self.rng, TRANSFER_NEW_ANSWERS).max(old_stops);
+        let new_answers = draw(&mut self.rng, new_answers).max(old_stops);
         self.plan(Plan::Election, new_answers);
         let epoch = self.lead.epoch;
         self.after(old_stops, Event::StepsDown { epoch });
-        Moved::Submitted(draw(&mut self.rng, TRANSFER_REPLY).max(new_answers))
+        Moved::Submitted(draw(&mut self.rng, reply).max(new_answers))
     }
 
     pub fn schedule_priority_check(&mut self) {
@@ -280,7 +281,7 @@ impl Cluster {
             .filter(|member| member.leader_priority > leader && self.member_lives(member.id))
             .max_by_key(|member| member.leader_priority)
             .map(|member| member.id);
-        let moved = better.map(|id| self.move_leadership(id));
+        let moved = better.map(|id| self.move_leadership(id, TRANSFER_NEW_ANSWERS, TRANSFER_REPLY));
         if !matches!(moved, Some(Moved::Submitted(_))) {
             self.schedule_priority_check();
         }
@@ -345,6 +346,7 @@ impl Cluster {
         self.followers_sync();
         if self.processes.get(process).is_some_and(|it| self.lead.serving == Some(it.member)) {
             self.leader_loads_regions();
+            self.begin_prepare();
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     TimeMs,
     cluster::{Cluster, Event},
-    timing::{PREPARE_MAX, PREPARE_POLL},
+    timing::{PREPARE_FIRST, PREPARE_MAX, PREPARE_POLL, draw},
 };
 
 /// The schedulers of a new cluster, with their `type` in the configuration.
@@ -46,6 +46,8 @@ pub(super) struct Schedulers {
     pub evict_creator: Option<u64>,
     /// The leader's memory is of use: it has been elected and not yet lost.
     in_term: bool,
+    /// The prepare window has begun.
+    preparing: bool,
 }
 
 impl Schedulers {
@@ -119,6 +121,7 @@ impl Cluster {
     pub fn new_term(&mut self) {
         self.schedulers.in_term = true;
         self.schedulers.loaded = false;
+        self.schedulers.preparing = false;
         self.schedulers.evict = None;
         self.schedulers.paused.clear();
         self.regions.check_scheduled = false;
@@ -130,9 +133,19 @@ impl Cluster {
         if synced {
             self.coordinator_runs();
         } else {
-            self.after(PREPARE_POLL, Event::PreparePoll { epoch: self.lead.term });
+            self.begin_prepare();
         }
         self.schedule_store_check();
+    }
+
+    /// The prepare window of a leader that serves and does not have the regions.
+    pub fn begin_prepare(&mut self) {
+        let waits = self.bootstrapped.is_some() && !self.schedulers.loaded && !self.schedulers.preparing;
+        if waits && self.serving_leader().is_some() {
+            self.schedulers.preparing = true;
+            let delay = draw(&mut self.rng, PREPARE_FIRST);
+            self.after(delay, Event::PreparePoll { epoch: self.lead.term });
+        }
     }
 
     pub fn leader_loads_regions(&mut self) {

@@ -23,11 +23,15 @@ pub const QUORUM_LOST_STEPS_DOWN: Range = (4_300, 4_960);
 /// Quorum is back, until there is a leader; skewed to the median of 4.4 s.
 pub const QUORUM_BACK: Range = (1_600, 13_660);
 /// A transfer or resign, until the old leader stops answering as leader.
-pub const TRANSFER_OLD_STOPS: Range = (40, 100);
-/// A transfer or resign, until the new leader answers.
+pub const TRANSFER_OLD_STOPS: Range = (40, 90);
+/// A transfer, until the new leader answers.
 pub const TRANSFER_NEW_ANSWERS: Range = (210, 700);
-/// A transfer or resign, until its own answer.
+/// A transfer, until its own answer.
 pub const TRANSFER_REPLY: Range = (502, 846);
+/// A resign, until the new leader answers.
+pub const RESIGN_NEW_ANSWERS: Range = (90, 350);
+/// A resign, until its own answer.
+pub const RESIGN_REPLY: Range = (503, 538);
 /// A transfer to a member that cannot take over fails after so long.
 pub const TRANSFER_TIMEOUT: u64 = 5_000;
 /// A leader that was paused believes for so long after it wakes that it leads.
@@ -81,6 +85,8 @@ pub const HEARTBEAT_PERSISTED: u64 = 300_000;
 pub const STORE_CHECK: u64 = 10_000;
 /// A Tombstone store is forgotten so long after its last heartbeat.
 pub const TOMBSTONE_KEPT: u64 = 30 * 24 * 3_600_000;
+/// A PD that starts alone serves, until it asks for the first time whether the regions have been reported.
+pub const PREPARE_FIRST: Range = (2_940, 3_800);
 /// A PD that starts alone asks so often whether the regions have been reported.
 pub const PREPARE_POLL: u64 = 3_000;
 /// … and stops waiting after so long.
