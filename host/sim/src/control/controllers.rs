@@ -126,7 +126,9 @@ impl Manager {
     fn unwatch(&mut self, id: &str) {
         if let Some(task) = self.watches.remove(id) {
             task.abort();
-            self.cache.drop_resource(id);
+            for (key, object) in self.cache.drop_resource(id) {
+                self.route(&key, Some(&object), None);
+            }
         }
     }
 

@@ -8,7 +8,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{error::Cause, resources::ResourceInfo};
+use super::{
+    error::{ApiError, Cause},
+    resources::ResourceInfo,
+};
 
 /// What a strategy may ask of the control plane.
 pub trait World {
@@ -32,6 +35,8 @@ pub struct Strategy {
     pub prepare_update: fn(&mut Value, &Value, &dyn World),
     /// Faults of the object; with the stored one on update. Metadata is checked elsewhere.
     pub validate: fn(&Value, Option<&Value>) -> Vec<Cause>,
+    /// What is refused for other reasons than the object's own faults; with the stored one on update, after `validate`.
+    pub admit: fn(&Value, Option<&Value>, &dyn World) -> Result<(), ApiError>,
     /// Warnings for a create (`None`) or an update, sent as headers.
     pub warnings: fn(&Value, Option<&Value>) -> Vec<String>,
     /// Whether a PUT without resourceVersion overwrites.
@@ -64,6 +69,7 @@ impl Default for Strategy {
             prepare_create: |_, _| {},
             prepare_update: |_, _, _| {},
             validate: |_, _| Vec::new(),
+            admit: |_, _, _| Ok(()),
             warnings: |_, _| Vec::new(),
             unconditional_update: true,
             generation: false,

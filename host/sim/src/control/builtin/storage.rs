@@ -4,13 +4,15 @@ use serde_json::{Value, json};
 
 use super::{diff, quantity};
 use crate::control::{
-    error::Cause,
-    path::{at, entry, list, object, remove, set, set_default, text},
+    error::{ApiError, Cause},
+    path::{at, entry, flag, list, object, remove, set, set_default, text},
     strategy::{Strategy, World},
 };
 
 const CLAIM_FIXED: &str =
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+const RESIZE_REFUSED: &str =
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize";
 const DEFAULT_CLASS: &str = "storageclass.kubernetes.io/is-default-class";
 
 pub fn claim() -> Strategy {
@@ -19,6 +21,7 @@ pub fn claim() -> Strategy {
         prepare_create: claim_create,
         prepare_update: claim_update,
         validate: claim_validate,
+        admit: claim_growth,
         delete_answers_object: true,
         ..Strategy::default()
     }
@@ -121,6 +124,20 @@ fn claim_change(claim: &Value, old: &Value) -> Option<Cause> {
     let capacity = amount(old, "status.capacity");
     let shrinks = bound && wanted < had && wanted < capacity;
     shrinks.then(|| Cause::forbidden("spec.resources.requests.storage", "field can not be less than status.capacity"))
+}
+
+/// A claim grows only if its class can make volumes grow.
+fn claim_growth(claim: &Value, old: Option<&Value>, world: &dyn World) -> Result<(), ApiError> {
+    let amount = |claim: &Value| quantity::of(claim, "spec.resources.requests", "storage");
+    let Some(_) = old.filter(|old| amount(claim) > amount(old)) else { return Ok(()) };
+    let class = text(claim, "spec.storageClassName");
+    let classes = world.list("storage.k8s.io", "storageclasses", None);
+    let grows =
+        classes.iter().any(|found| text(found, "metadata.name") == class && flag(found, "allowVolumeExpansion"));
+    if grows {
+        return Ok(());
+    }
+    Err(ApiError::forbidden("", "persistentvolumeclaims", text(claim, "metadata.name"), RESIZE_REFUSED))
 }
 
 fn volume_default(volume: &mut Value) {

@@ -59,12 +59,14 @@ impl Cache {
         self.kinds.insert(watched.id.as_str().into(), kind);
     }
 
-    /// Forgets a resource. Its objects count as gone for the garbage collector, which asks the server before it acts.
-    pub fn drop_resource(&mut self, id: &str) {
-        let Some(kind) = self.kinds.remove(id) else { return };
-        for object in kind.objects.values() {
-            self.unindex(&Key::of(id, object), object);
+    /// Forgets a resource and returns what it had: its objects are gone with it.
+    pub fn drop_resource(&mut self, id: &str) -> Vec<(Key, Arc<Value>)> {
+        let Some(kind) = self.kinds.remove(id) else { return Vec::new() };
+        let objects: Vec<_> = kind.objects.into_values().map(|object| (Key::of(id, &object), object)).collect();
+        for (key, object) in &objects {
+            self.unindex(key, object);
         }
+        objects
     }
 
     /// Whether every resource was listed once.

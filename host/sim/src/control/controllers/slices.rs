@@ -12,7 +12,7 @@ use super::{
     owned::{controller_reference, is_terminating},
     statefulset::is_ready,
 };
-use crate::control::path::{at, entry, object, set, text};
+use crate::control::path::{at, entry, list, object, set, text};
 
 const SLICES: &str = "endpointslices.discovery.k8s.io";
 const SERVICE_LABEL: &str = "kubernetes.io/service-name";
@@ -32,7 +32,8 @@ impl Manager {
         let mut known: Vec<_> = self.cache.in_namespace(SLICES, namespace).into_iter().filter(ours).collect();
         let mut wanted = slices(service, backends);
         let same = |slice: &Value, wanted: &Value| {
-            ["endpoints", "ports", "metadata.labels"].iter().all(|path| at(slice, path) == at(wanted, path))
+            let lists = ["endpoints", "ports"].iter().all(|path| list(slice, path) == list(wanted, path));
+            lists && at(slice, "metadata.labels") == at(wanted, "metadata.labels")
         };
         wanted.retain(|wanted| match known.iter().position(|slice| same(slice, wanted)) {
             Some(place) => {

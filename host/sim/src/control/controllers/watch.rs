@@ -7,7 +7,7 @@ use kube::core::WatchEvent;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::api::Api;
+use super::api::{Api, ApiFailure};
 use crate::control::{
     path::{at, flag, list, set, text},
     resources::Registry,
@@ -107,10 +107,17 @@ pub async fn follow(api: Api, watched: Watched, changes: mpsc::Sender<Change>) {
 }
 
 async fn list_all(api: &Api, watched: &Watched, changes: &mpsc::Sender<Change>) -> Result<String, ()> {
-    let found = api
-        .get(&watched.path("", ""))
-        .await
-        .map_err(|failure| tracing::debug!(%failure, id = watched.id, "failed to list"))?;
+    let found = match api.get(&watched.path("", "")).await {
+        Ok(found) => found,
+        Err(failure) => {
+            tracing::debug!(%failure, id = watched.id, "failed to list");
+            // A resource that the server refuses has nothing for the controllers; they must not wait for it.
+            if matches!(failure, ApiFailure::Refused { .. }) {
+                changes.send(Change::Listed { id: watched.id.clone(), objects: Vec::new() }).await.map_err(|_| ())?;
+            }
+            return Err(());
+        }
+    };
     let version = text(&found, "metadata.resourceVersion").to_owned();
     let objects = match found {
         Value::Object(mut fields) => fields.remove("items"),
