@@ -3,6 +3,7 @@
 //! `kubectl` asks them for `explain`, for the merge keys of client-side apply and diff, and for whether a type's patch
 //! takes `fieldValidation` and `dryRun`. So a document has each type's schema and the operations that name the type.
 
+mod descriptions;
 mod paths;
 mod schemas;
 

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::descriptions::Descriptions;
 use crate::control::{
     resources::ResourceInfo,
     schema::{Definition, Field, ListKind, Type, builtin, definition_name},
@@ -23,6 +24,7 @@ pub enum Style {
 /// Schemas that are being gathered.
 pub struct Schemas {
     style: Style,
+    descriptions: Descriptions,
     done: Map<String, Value>,
     /// Named by a reference and not yet there.
     open: Vec<String>,
@@ -30,7 +32,7 @@ pub struct Schemas {
 
 impl Schemas {
     pub fn new(style: Style) -> Self {
-        Self { style, done: Map::new(), open: Vec::new() }
+        Self { style, descriptions: Descriptions::load(), done: Map::new(), open: Vec::new() }
     }
 
     /// Adds the schema of a resource.
@@ -74,6 +76,9 @@ impl Schemas {
     fn definition(&mut self, definition: &Definition) -> Value {
         let mut schema = Map::new();
         schema.insert("type".into(), "object".into());
+        if let Some(description) = self.descriptions.of_type(&definition.name) {
+            schema.insert("description".into(), description.into());
+        }
         let properties: Map<String, Value> =
             definition.fields.iter().map(|(name, field)| (name.clone(), self.field(definition, name, field))).collect();
         if !properties.is_empty() {
@@ -95,6 +100,9 @@ impl Schemas {
     fn field(&mut self, owner: &Definition, name: &str, field: &Field) -> Value {
         let mut schema = self.ty(&field.ty);
         let Some(extensions) = schema.as_object_mut() else { return schema };
+        if let Some(description) = self.descriptions.of_field(&owner.name, name) {
+            extensions.insert("description".into(), description.into());
+        }
         if matches!(field.ty, Type::List(_)) {
             list_extensions(extensions, field);
         }
