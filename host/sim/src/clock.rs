@@ -45,7 +45,7 @@ impl Clock {
 
 /// The seed of a simulation. Each user of randomness has a stream of its own, so that adding one does not
 /// reshuffle the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Seed(pub u64);
 
 impl Seed {

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod faults;
 pub mod gateway;
+pub mod keep;
 pub mod kubelet;
 mod lookup;
 pub mod mirror;
@@ -23,6 +24,7 @@ pub mod volumes;
 pub mod world;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -31,7 +33,7 @@ use kube::Client;
 use tokio::{sync::Notify, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-use self::{faults::Faults, gateway::Gateway, nodes::NodesOptions, world::World};
+use self::{faults::Faults, gateway::Gateway, keep::Keeper, nodes::NodesOptions, world::World};
 use crate::{
     audit::AuditLog,
     clock::{Clock, Seed},
@@ -48,6 +50,8 @@ pub struct Options {
     pub nodes: NodesOptions,
     /// Where mutating requests to PD and the components are noted.
     pub audit: AuditLog,
+    /// Where the state of the databases is kept; in memory alone without.
+    pub data_dir: Option<PathBuf>,
     /// Between two renewals of a node's lease. In virtual time rare renewals keep a cluster at rest cheap.
     pub lease_period: Duration,
 }
@@ -78,6 +82,23 @@ impl Shared {
     }
 }
 
+/// Why a data plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The kept state cannot be used.
+    #[error("failed to read the data plane's state in {path}")]
+    Kept {
+        /// The folder.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The API server refuses what has to be there.
+    #[error("failed to create nodes and storage classes")]
+    Install(#[from] kube::Error),
+}
+
 /// A running data plane; dropping it stops it.
 pub struct DataPlane {
     shared: Arc<Shared>,
@@ -89,18 +110,26 @@ impl DataPlane {
     /// Creates the nodes and starts the data plane of the API server behind `client`.
     ///
     /// # Errors
-    /// When the API server refuses nodes or classes.
-    pub async fn start(client: Client, options: Options) -> Result<Self, kube::Error> {
+    /// When the API server refuses nodes or classes, or the kept state cannot be read.
+    pub async fn start(client: Client, options: Options) -> Result<Self, StartError> {
+        let (keeper, world) = match &options.data_dir {
+            Some(dir) => {
+                let failed = |source| StartError::Kept { path: dir.clone(), source };
+                let (keeper, world) = Keeper::open(dir, options.seed).map_err(failed)?;
+                (Some(keeper), world)
+            }
+            None => (None, World::new(options.seed)),
+        };
         nodes::install(&client, options.clock, options.nodes).await?;
         let shared = Arc::new(Shared {
             clock: options.clock,
             client,
             audit: options.audit.clone(),
-            world: Mutex::new(World::new(options.seed)),
+            world: Mutex::new(world),
             changed: Notify::new(),
         });
         let stop = CancellationToken::new();
-        let plane = plane::Plane::new(shared.clone(), &options).await?;
+        let plane = plane::Plane::new(shared.clone(), keeper, &options).await?;
         let task = tokio::spawn(plane.run(stop.clone()));
         Ok(Self { shared, stop, task })
     }

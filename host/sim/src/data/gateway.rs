@@ -73,6 +73,7 @@ impl Gateway {
         let response = self.exchange(&authority, &target, asked).await;
         if let Some((method, path, body)) = noted {
             self.note(&target.pod, user_agent, method, path, &body, response.status().as_u16());
+            self.shared.look_again();
         }
         response
     }

@@ -72,7 +72,7 @@ async fn found(shared: &Shared, server: &Key, encoded: &str) -> Result<String, S
     }
     let process = world.processes.get_mut(server).filter(|process| process.launch.kind == Kind::Discovery);
     let process = process.ok_or_else(|| "connection refused".to_owned())?;
-    process.discovery.answer(&asker, &cluster, members)
+    process.discovery.answer(&asker, &cluster, members, now)
 }
 
 /// Without members in other Kubernetes clusters the address that came in is the one to use.

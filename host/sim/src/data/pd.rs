@@ -14,6 +14,7 @@ mod etcd;
 mod fleet;
 mod gojson;
 mod handlers;
+pub(super) mod keep;
 mod leadership;
 mod process;
 mod regions;

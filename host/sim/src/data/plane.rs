@@ -30,6 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Options, Shared,
+    keep::Keeper,
     kubelet::{PodMachine, events::Recorder},
     mirror::Mirror,
     network::Key,
@@ -42,6 +43,9 @@ use super::{
 const TRY_AGAIN_MS: u64 = 1_000;
 /// Rounds over what changed before timers are looked at again: the changes of a round may cause others.
 const ROUNDS_MAX: usize = 64;
+
+/// The state is saved so long after something moved, milliseconds: short, as a crash loses what came since.
+const KEEP_AFTER_MS: u64 = 100;
 
 /// A change that a watch told.
 enum Change {
@@ -61,6 +65,7 @@ enum Matter {
     Pod(Key),
     Nodes,
     Leases,
+    Keep,
 }
 
 /// The state of the task.
@@ -80,6 +85,7 @@ pub struct Plane {
     /// Why a pod could not be placed, as last written.
     unplaced: BTreeMap<Key, String>,
     lease_period: Duration,
+    keeper: Option<Keeper>,
     changes: SelectAll<BoxStream<'static, Result<Change, watcher::Error>>>,
 }
 
@@ -88,7 +94,7 @@ impl Plane {
     ///
     /// # Errors
     /// When the API server refuses the default class.
-    pub async fn new(shared: Arc<Shared>, options: &Options) -> Result<Self, kube::Error> {
+    pub async fn new(shared: Arc<Shared>, keeper: Option<Keeper>, options: &Options) -> Result<Self, kube::Error> {
         let client = shared.client.clone();
         let volumes = Volumes::new(client.clone());
         volumes.install().await?;
@@ -112,6 +118,7 @@ impl Plane {
             due_at: BTreeMap::new(),
             unplaced: BTreeMap::new(),
             lease_period: options.lease_period,
+            keeper,
             shared,
             client,
             volumes,
@@ -126,7 +133,7 @@ impl Plane {
             let shared = self.shared.clone();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => break,
                 Some(change) = self.changes.next() => self.take(change),
                 () = shared.changed.notified() => self.mark_all_pods(),
                 () = until(&shared, next) => {}
@@ -137,6 +144,13 @@ impl Plane {
             if self.is_complete() {
                 self.settle().await;
             }
+        }
+        self.keep();
+    }
+
+    fn keep(&mut self) {
+        if let Some(keeper) = &mut self.keeper {
+            keeper.save(&self.shared.world());
         }
     }
 
@@ -221,6 +235,10 @@ impl Plane {
             if self.dirty.is_empty() {
                 return;
             }
+            if self.keeper.is_some() && self.dirty.iter().any(|matter| *matter != Matter::Keep) {
+                let now = self.shared.clock.now_ms();
+                self.schedule(Matter::Keep, now + KEEP_AFTER_MS);
+            }
             for matter in std::mem::take(&mut self.dirty) {
                 self.look_at(matter).await;
             }
@@ -271,6 +289,10 @@ impl Plane {
             Matter::Nodes => self.look_at_nodes().await,
             Matter::Leases => {
                 self.renew_leases().await;
+                Ok(())
+            }
+            Matter::Keep => {
+                self.keep();
                 Ok(())
             }
         };

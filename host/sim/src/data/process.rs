@@ -264,10 +264,15 @@ impl Process {
     /// A program that ran before the simulator did: it goes on without start script or questions.
     pub fn resume(launch: Launch, world: &mut World, now: u64) -> Self {
         let mut process = Self::start(launch, world, now);
+        let name = process_name(&process.launch.pod);
         process.state = match process.launch.kind {
             Kind::Plain | Kind::Discovery => State::Live,
+            Kind::Pd if world.fleet.phase(now, &name) != Phase::Gone => State::Live,
             Kind::Pd if world.has_pd_data(&process.launch.disk) => process.start_pd(world, now, ""),
             Kind::Pd => State::Asking { next: now },
+            Kind::Tikv | Kind::Tiflash if stores::runs(world, now, &process.launch) => State::Live,
+            Kind::Tikv | Kind::Tiflash => State::Connecting { next: now },
+            _ if world.cluster_of(&process.launch.pod).is_some() => State::Live,
             _ => State::Connecting { next: now },
         };
         process

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
 use super::{
     faults::FaultTable,
     network::{Key, Network},
-    pd::{Fleet, Start, StartArgs},
+    pd::{Fleet, Start, StartArgs, keep::pairs},
     process::{
         Process,
         launch::{Kind, Launch},
@@ -15,7 +18,7 @@ use super::{
 use crate::clock::Seed;
 
 /// What the programs of one database agree on beside PD.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Database {
     sql_started: bool,
     /// Told to expect an upgrade of the TiDB servers.
@@ -23,6 +26,7 @@ pub struct Database {
     /// The TiCDC capture that owns, by pod.
     pub cdc_owner: Option<Key>,
     /// Tables on each TiCDC capture.
+    #[serde(with = "pairs")]
     pub cdc_tables: BTreeMap<Key, u64>,
     /// Pumps that were told to close.
     pub closed_pumps: BTreeSet<Key>,
@@ -33,6 +37,26 @@ impl Database {
     pub fn first_sql_start(&mut self) -> bool {
         !std::mem::replace(&mut self.sql_started, true)
     }
+}
+
+#[derive(Serialize)]
+struct KeptRef<'w> {
+    fleet: &'w Fleet,
+    store_disks: &'w BTreeMap<String, (u64, u64)>,
+    pd_disks: &'w BTreeSet<String>,
+    databases: &'w BTreeMap<u64, Database>,
+    #[serde(with = "pairs")]
+    member_of: &'w BTreeMap<Key, u64>,
+}
+
+#[derive(Deserialize)]
+struct Kept {
+    fleet: Value,
+    store_disks: BTreeMap<String, (u64, u64)>,
+    pd_disks: BTreeSet<String>,
+    databases: BTreeMap<u64, Database>,
+    #[serde(with = "pairs")]
+    member_of: BTreeMap<Key, u64>,
 }
 
 /// Everything below the control plane.
@@ -69,6 +93,36 @@ impl World {
             databases: BTreeMap::new(),
             member_of: BTreeMap::new(),
         }
+    }
+
+    /// What outlives the simulator's process: PDs, disks, databases.
+    ///
+    /// # Errors
+    /// When something cannot be written as JSON.
+    pub fn keep(&self) -> Result<Value, serde_json::Error> {
+        serde_json::to_value(KeptRef {
+            fleet: &self.fleet,
+            store_disks: &self.store_disks,
+            pd_disks: &self.pd_disks,
+            databases: &self.databases,
+            member_of: &self.member_of,
+        })
+    }
+
+    /// The world that [`World::keep`] wrote; its pods' programs are looked for by the kubelets.
+    ///
+    /// # Errors
+    /// When `kept` is something else.
+    pub fn restore(seed: Seed, kept: Value) -> Result<Self, serde_json::Error> {
+        let kept: Kept = serde_json::from_value(kept)?;
+        Ok(Self {
+            fleet: Fleet::restore(seed, kept.fleet)?,
+            store_disks: kept.store_disks,
+            pd_disks: kept.pd_disks,
+            databases: kept.databases,
+            member_of: kept.member_of,
+            ..Self::new(seed)
+        })
     }
 
     /// Whether a PD has run on this disk.

@@ -19,10 +19,14 @@ use super::{
 };
 
 /// Members of one etcd cluster with the stores that use it.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Cluster {
     pub id: u64,
     pub now: TimeMs,
+    /// Not kept: a restored cluster draws anew.
+    #[serde(skip, default = "super::keep::no_rng")]
     pub rng: SmallRng,
+    #[serde(with = "super::keep::pairs")]
     events: BTreeMap<(TimeMs, u64), Event>,
     next_seq: u64,
     pub members: Vec<Member>,
@@ -39,11 +43,12 @@ pub(super) struct Cluster {
     /// The marker of a restore from volume snapshots.
     pub snapshot_recovering: bool,
     /// Microservice processes: service and name.
+    #[serde(with = "super::keep::pairs")]
     pub ms: BTreeMap<(String, String), MsProcess>,
 }
 
 /// Something that happens by itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) enum Event {
     /// The etcd of a process takes part.
     EtcdUp { process: String, life: u64 },
@@ -68,7 +73,7 @@ pub(super) enum Event {
 }
 
 /// Ids of stores, regions and peers: rising, in blocks, a leader begins a new block.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct IdAllocator {
     last: u64,
     block_end: u64,
@@ -91,7 +96,7 @@ impl IdAllocator {
 }
 
 /// A TSO or scheduling process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct MsProcess {
     pub address: String,
     pub version: String,

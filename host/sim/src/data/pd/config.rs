@@ -17,7 +17,7 @@ pub(super) const LABEL_KEY_FORMAT: &str = "^[$]?[A-Za-z0-9]([-A-Za-z0-9_./]*[A-Z
 pub(super) const LABEL_VALUE_FORMAT: &str = "^[-A-Za-z0-9_./]*$";
 
 /// The cluster's configuration.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Config {
     pub tree: Value,
     /// Counts rewrites of the default placement rule.

@@ -3,7 +3,7 @@
 use super::{TimeMs, timing::ACTIVE_AFTER};
 
 /// A voter.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Member {
     pub id: u64,
     /// Empty until the member has started for the first time.

@@ -15,7 +15,7 @@ use super::{
 use crate::clock::Seed;
 
 /// The command line, environment and files of a PD process.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct StartArgs {
     /// `--name`
     pub name: String,
@@ -81,7 +81,9 @@ pub enum Stop {
 }
 
 /// Every PD process of a simulation. Processes have keys chosen by the caller, for example `namespace/pod`.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct Fleet {
+    #[serde(skip)]
     seed: Seed,
     clusters: Vec<Cluster>,
     /// Process key to the index of its cluster.
@@ -94,6 +96,19 @@ impl Fleet {
     /// No process yet.
     pub fn new(seed: Seed) -> Self {
         Self { seed, clusters: Vec::new(), processes: BTreeMap::new(), data_dirs: BTreeMap::new() }
+    }
+
+    /// The fleet that was kept as JSON; it draws from `seed` from now on.
+    ///
+    /// # Errors
+    /// When it is not what a fleet writes.
+    pub fn restore(seed: Seed, kept: Value) -> Result<Self, serde_json::Error> {
+        let mut fleet: Self = serde_json::from_value(kept)?;
+        fleet.seed = seed;
+        for (index, cluster) in fleet.clusters.iter_mut().enumerate() {
+            cluster.rng = seed.stream(&format!("pd/{index}/{}", cluster.now));
+        }
+        Ok(fleet)
     }
 
     /// Starts a process: with the data it has, else by joining, else as the first of a new cluster.

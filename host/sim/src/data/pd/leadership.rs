@@ -23,7 +23,7 @@ use super::{
 };
 
 /// Who leads.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Leadership {
     /// The member that answers as leader.
     pub serving: Option<u64>,
@@ -43,7 +43,7 @@ pub(super) struct Leadership {
 }
 
 /// What is scheduled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 enum Plan {
     #[default]
     Nothing,

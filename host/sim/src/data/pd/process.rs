@@ -3,7 +3,7 @@
 use super::{TimeMs, etcd::Member, fleet::StartArgs, timing::ZOMBIE_FORWARDS};
 
 /// How far a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Phase {
     /// Its etcd does not take part yet.
     Booting,
@@ -20,7 +20,7 @@ pub enum Phase {
 }
 
 /// What a scenario does to a process. All fields may be set at any time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Faults {
     /// Every answer comes so much later.
     pub slow_ms: u64,
@@ -31,7 +31,7 @@ pub struct Faults {
 }
 
 /// A process that was started.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Process {
     pub args: StartArgs,
     pub member: u64,
@@ -57,7 +57,7 @@ pub(super) struct Process {
 }
 
 /// What a removed member knows.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Removal {
     pub at: TimeMs,
     pub leader: Option<u64>,

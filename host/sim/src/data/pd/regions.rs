@@ -21,7 +21,7 @@ const FIRST_REGIONS: usize = 5;
 pub(super) const REGION_MIB: u64 = 20;
 
 /// A range of keys with its replicas.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Region {
     pub id: u64,
     /// Stores with a replica.
@@ -31,7 +31,7 @@ pub(super) struct Region {
 }
 
 /// All regions, and when each kind of move may happen next.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Regions {
     pub list: Vec<Region>,
     ready_at: [Option<TimeMs>; KINDS.len()],

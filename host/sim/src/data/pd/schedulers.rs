@@ -24,7 +24,7 @@ pub(super) const EVICT: &str = "evict-leader-scheduler";
 const EVICT_BATCH: u64 = 3;
 
 /// The configuration of the leader eviction.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub(super) struct Evict {
     /// The first one created the scheduler.
     pub stores: Vec<u64>,
@@ -32,7 +32,7 @@ pub(super) struct Evict {
 }
 
 /// What is stored in etcd, and what the leader has loaded of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, serde::Serialize, serde::Deserialize)]
 pub(super) struct Schedulers {
     /// The leader has the regions and has loaded the schedulers.
     pub loaded: bool,

@@ -7,7 +7,7 @@ use super::{
 };
 
 /// A store's own account of itself when it registers.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct StoreSpec {
     /// The id on its disk; none if the disk is empty.
     pub id: Option<u64>,
@@ -74,7 +74,7 @@ pub struct StoreView {
 }
 
 /// Where a store is on its way through the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum State {
     /// Up, not looked at yet.
     Preparing,
@@ -87,7 +87,7 @@ pub(super) enum State {
 }
 
 /// A registered store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub(super) struct Store {
     pub id: u64,
     pub spec: StoreSpec,

@@ -1,18 +1,33 @@
 //! The discovery service: tells a PD pod without data whether it founds the cluster or whom it joins.
 //!
 //! The rule is the existing operator's, as it decides who bootstraps: the last distinct pod to ask founds, the others
-//! join it. One thing is stricter: nobody is let in while an earlier joiner has not started, which saves that
-//! joiner a crash.
+//! join it. One thing is stricter: they are let in one after the other, each once the one before has started and
+//! etcd has got used to it. Two at once would cost the second a crash or more.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::Value;
 
-/// Pods that have asked, per cluster, since the TidbCluster last changed.
+/// etcd refuses a change of its membership so soon after another one, milliseconds.
+const SETTLE_MS: u64 = 6_000;
+/// A pod that was let in and does not appear holds the others back for so long, milliseconds.
+const JOIN_MAX_MS: u64 = 60_000;
+
+/// What the service remembers.
 #[derive(Debug, Default)]
 pub struct Discovery {
+    /// Pods that have asked, per cluster, since the TidbCluster last changed.
     asked: BTreeMap<String, (String, BTreeSet<String>)>,
+    /// The pod that was let in last, per cluster, and until when the others wait for it.
+    joins: BTreeMap<String, Join>,
+}
+
+#[derive(Debug)]
+struct Join {
+    pod: String,
+    until: u64,
+    seen: bool,
 }
 
 /// A PD pod that asks.
@@ -91,6 +106,7 @@ impl Discovery {
         asker: &Asker,
         cluster: &Value,
         members: Result<Vec<Member>, String>,
+        now: u64,
     ) -> Result<String, String> {
         let version = cluster.pointer("/metadata/resourceVersion").and_then(Value::as_str).unwrap_or("").to_owned();
         let entry = self.asked.entry(asker.cluster.clone()).or_default();
@@ -106,10 +122,30 @@ impl Discovery {
         if members.iter().any(|member| member.name.is_empty()) {
             return Err("a member that was let in before has not started yet".to_owned());
         }
-        entry.1.remove(&asker.pod);
+        self.take_turns(asker, &members, now)?;
+        if let Some(entry) = self.asked.get_mut(&asker.cluster) {
+            entry.1.remove(&asker.pod);
+        }
         let others = members.iter().filter(|member| member.name != asker.pod && member.name != asker.host);
         let urls: Vec<String> = others.map(|member| member.peer_url.replace(":2380", ":2379")).collect();
         Ok(format!("--join={}", urls.join(",")))
+    }
+
+    /// Lets the asker in, unless another one is on its way.
+    fn take_turns(&mut self, asker: &Asker, members: &[Member], now: u64) -> Result<(), String> {
+        if let Some(join) = self.joins.get_mut(&asker.cluster).filter(|join| join.pod != asker.pod) {
+            let started = |member: &Member| member.peer_url.contains(&format!("//{}.", join.pod));
+            if !join.seen && members.iter().any(started) {
+                join.seen = true;
+                join.until = now + SETTLE_MS;
+            }
+            if now < join.until {
+                return Err(format!("{} joins now", join.pod));
+            }
+        }
+        let join = Join { pod: asker.pod.clone(), until: now + JOIN_MAX_MS, seen: false };
+        self.joins.insert(asker.cluster.clone(), join);
+        Ok(())
     }
 }
 
@@ -150,9 +186,10 @@ mod tests {
         pod: usize,
         cluster: &Value,
         members: Result<Vec<Member>, String>,
+        now: u64,
     ) -> Result<String, String> {
         let address = format!("a-pd-{pod}.a-pd-peer.ns.svc:2380\n");
-        discovery.answer(&asker(&STANDARD.encode(address))?, cluster, members)
+        discovery.answer(&asker(&STANDARD.encode(address))?, cluster, members, now)
     }
 
     fn member(name: &str) -> Member {
@@ -164,14 +201,20 @@ mod tests {
         let cluster = json!({"metadata": {"resourceVersion": "1"}, "spec": {"pd": {"replicas": 3}}});
         let mut discovery = Discovery::default();
         for pod in [0, 1, 0] {
-            assert_eq!(ask(&mut discovery, pod, &cluster, Err("refused".to_owned())), Err("refused".to_owned()));
+            assert_eq!(ask(&mut discovery, pod, &cluster, Err("refused".to_owned()), 0), Err("refused".to_owned()));
         }
-        let founds = ask(&mut discovery, 2, &cluster, Err("refused".to_owned()));
+        let founds = ask(&mut discovery, 2, &cluster, Err("refused".to_owned()), 0);
         assert_eq!(founds, Ok("--initial-cluster=a-pd-2=http://a-pd-2.a-pd-peer.ns.svc:2380\n".to_owned()));
-        let joins = ask(&mut discovery, 0, &cluster, Ok(vec![member("a-pd-2")]));
+        let joins = ask(&mut discovery, 0, &cluster, Ok(vec![member("a-pd-2")]), 0);
         assert_eq!(joins, Ok("--join=http://a-pd-2.a-pd-peer.ns.svc:2379".to_owned()));
-        let early = ask(&mut discovery, 1, &cluster, Ok(vec![member("a-pd-2"), member("")]));
+        let early = ask(&mut discovery, 1, &cluster, Ok(vec![member("a-pd-2"), member("")]), 0);
         assert!(early.unwrap_err().contains("not started"));
+        let mut list = vec![member("a-pd-2")];
+        let waits = ask(&mut discovery, 1, &cluster, Ok(list.clone()), 0);
+        assert_eq!(waits, Err("a-pd-0 joins now".to_owned()));
+        list.push(member("a-pd-0"));
+        assert!(ask(&mut discovery, 1, &cluster, Ok(list.clone()), 10_000).is_err(), "etcd is not used to it yet");
+        assert!(ask(&mut discovery, 1, &cluster, Ok(list), 10_000 + SETTLE_MS).is_ok());
     }
 
     #[test]
@@ -180,9 +223,9 @@ mod tests {
             |version: &str| json!({"metadata": {"resourceVersion": version}, "spec": {"pd": {"replicas": 2}}});
         let mut discovery = Discovery::default();
         let none = || Err("refused".to_owned());
-        assert!(ask(&mut discovery, 0, &cluster("1"), none()).is_err());
-        assert!(ask(&mut discovery, 1, &cluster("2"), none()).is_err());
-        assert!(ask(&mut discovery, 0, &cluster("2"), none()).is_ok());
+        assert!(ask(&mut discovery, 0, &cluster("1"), none(), 0).is_err());
+        assert!(ask(&mut discovery, 1, &cluster("2"), none(), 0).is_err());
+        assert!(ask(&mut discovery, 0, &cluster("2"), none(), 0).is_ok());
     }
 
     #[test]

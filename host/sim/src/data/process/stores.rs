@@ -39,6 +39,12 @@ pub(super) fn register(world: &mut World, now: u64, launch: &Launch, pd: &str) -
     }
 }
 
+/// Whether PD hears from the store already, as after a restart of the simulator.
+pub(super) fn runs(world: &mut World, now: u64, launch: &Launch) -> bool {
+    let Some(&(cluster, store)) = world.store_disks.get(&launch.disk) else { return false };
+    world.fleet.store(now, cluster, store).is_some_and(|view| view.running)
+}
+
 /// The store's process is gone.
 pub(super) fn stopped(world: &mut World, now: u64, launch: &Launch) {
     if let Some(&(cluster, store)) = world.store_disks.get(&launch.disk) {
