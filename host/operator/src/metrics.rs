@@ -1,0 +1,139 @@
+//! Metrics of the operator. Labels are fixed sets: components that have a policy, verbs of the contract, categories of
+//! errors. No name of an object or cluster is a label, so nobody can make the number of series grow.
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+/// Seconds: a decision takes tens of microseconds, a round with a dead PD takes its timeouts.
+const BUCKETS: [f64; 13] = [0.000_05, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0];
+
+/// Label `result`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ResultLabel {
+    /// `ok`, or a category of failure.
+    pub result: &'static str,
+}
+
+/// Labels of decisions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct DecisionLabels {
+    /// Component.
+    pub component: String,
+    /// `plan`, `invalid-spec`, `fault` or `refused`.
+    pub outcome: &'static str,
+}
+
+/// Labels of actions.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ActionLabels {
+    /// Method of the contract.
+    pub verb: &'static str,
+    /// `ok`, or a category of failure.
+    pub result: &'static str,
+}
+
+/// Label `component`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ComponentLabel {
+    /// Component.
+    pub component: String,
+}
+
+/// All metrics of one operator.
+pub struct Metrics {
+    registry: Registry,
+    /// Rounds by how they ended.
+    pub rounds: Family<ResultLabel, Counter>,
+    /// Duration of rounds.
+    pub round_seconds: Histogram,
+    /// Decisions by outcome.
+    pub decisions: Family<DecisionLabels, Counter>,
+    /// Duration of decisions.
+    pub decision_seconds: Histogram,
+    /// Actions by result.
+    pub actions: Family<ActionLabels, Counter>,
+    /// Things that are waited for, over all clusters.
+    pub waiting: Family<ComponentLabel, Gauge>,
+    /// Clusters that are seen.
+    pub clusters: Gauge,
+    /// 1 while this instance leads.
+    pub leader: Gauge,
+    /// Status writes.
+    pub status_writes: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("tidepool"),
+            rounds: Family::default(),
+            round_seconds: Histogram::new(BUCKETS),
+            decisions: Family::default(),
+            decision_seconds: Histogram::new(BUCKETS),
+            actions: Family::default(),
+            waiting: Family::default(),
+            clusters: Gauge::default(),
+            leader: Gauge::default(),
+            status_writes: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+}
+
+impl Metrics {
+    /// The text that Prometheus reads.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string fails only if a metric's own encoding does; what was written so far is still true.
+        if encode(&mut text, &self.registry).is_err() {
+            tracing::error!("failed to encode the metrics");
+        }
+        text
+    }
+
+    /// Notes a decision.
+    pub fn decided(&self, component: &str, outcome: &'static str, duration: Duration) {
+        self.decisions.get_or_create(&DecisionLabels { component: component.to_owned(), outcome }).inc();
+        self.decision_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// Notes an action.
+    pub fn acted(&self, verb: &'static str, result: &'static str) {
+        self.actions.get_or_create(&ActionLabels { verb, result }).inc();
+    }
+
+    fn register(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("rounds", "Rounds over a cluster, by how they ended", self.rounds.clone());
+        registry.register("round_seconds", "Duration of a round", self.round_seconds.clone());
+        registry.register("decisions", "Decisions of policies, by outcome", self.decisions.clone());
+        registry.register("decision_seconds", "Duration of a decision", self.decision_seconds.clone());
+        registry.register("actions", "Actions of plans, by result", self.actions.clone());
+        registry.register("waiting", "Things that are waited for", self.waiting.clone());
+        registry.register("clusters", "TidbClusters that are seen", self.clusters.clone());
+        registry.register("leader", "1 while this instance leads", self.leader.clone());
+        registry.register("status_writes", "Writes of a TidbCluster's status", self.status_writes.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_text_that_prometheus_reads() {
+        let metrics = Metrics::default();
+        metrics.decided("pd", "plan", Duration::from_micros(30));
+        metrics.acted("create", "ok");
+        let text = metrics.text();
+        assert!(text.contains(r#"tidepool_decisions_total{component="pd",outcome="plan"} 1"#), "{text}");
+        assert!(text.contains(r#"tidepool_actions_total{verb="create",result="ok"} 1"#), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+}
