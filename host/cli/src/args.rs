@@ -47,6 +47,12 @@ pub enum Log {
 /// One verb, one file.
 #[derive(Subcommand)]
 pub enum Verb {
+    /// Show a TiDB cluster on an embedded Kubernetes, decided by the policies
+    Demo(verbs::demo::DemoArgs),
+    /// Run the operator
+    Run(verbs::run::RunArgs),
+    /// Run the simulator alone
+    Sim(verbs::sim::SimArgs),
     /// Look into a policy file
     Policy(verbs::policy::PolicyArgs),
     /// Decide a recorded decision again, and compare

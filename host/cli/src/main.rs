@@ -1,9 +1,15 @@
 //! The `tidepool` command: one file per verb.
 
 mod args;
+mod documents;
 mod failure;
+mod folder;
+mod follow;
+mod input;
 mod output;
 mod policies;
+mod runtime;
+mod target;
 mod verbs;
 
 use std::process::ExitCode;
@@ -23,6 +29,9 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     output::start_log(cli.log);
     match cli.verb {
+        Verb::Demo(args) => verbs::demo::run(args),
+        Verb::Run(args) => verbs::run::run(args),
+        Verb::Sim(args) => verbs::sim::run(args),
         Verb::Policy(args) => verbs::policy::run(args),
         Verb::Replay(args) => verbs::replay::run(args),
         Verb::Crd(args) => verbs::crd::run(args),

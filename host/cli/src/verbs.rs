@@ -2,6 +2,9 @@
 
 pub mod completions;
 pub mod crd;
+pub mod demo;
 pub mod policy;
 pub mod replay;
+pub mod run;
+pub mod sim;
 pub mod version;

@@ -1,0 +1,81 @@
+//! Documents of a file, written to an API server as `kubectl apply --server-side` would.
+
+use std::collections::BTreeSet;
+
+use anyhow::Context;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::GroupVersionKind,
+    discovery::{self, Scope},
+};
+use serde_json::{Value, json};
+use tidepool_api::input::Document;
+
+/// Where documents go that name no namespace.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// Who writes, in managed fields and the audit log.
+const FIELD_MANAGER: &str = "tidepool-cli";
+
+/// Writes all documents, namespaces that they need and that nobody made among them.
+///
+/// # Errors
+/// When the API server refuses one; those before it are written.
+pub async fn apply(client: &Client, documents: &[Document]) -> anyhow::Result<()> {
+    for namespace in namespaces(documents) {
+        let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+        apply_one(client, &object).await.with_context(|| format!("failed to create the namespace {namespace}"))?;
+    }
+    for document in documents {
+        apply_one(client, &document.value).await.with_context(|| format!("{}", document.origin))?;
+    }
+    Ok(())
+}
+
+/// `namespace/name` of every TidbCluster of `documents`.
+pub fn clusters(documents: &[Document]) -> Vec<(String, String)> {
+    let clusters = documents.iter().filter(|document| document.value["kind"] == "TidbCluster");
+    clusters.map(|document| (namespace_of(&document.value), text(&document.value, "name"))).collect()
+}
+
+/// Namespace of an object, the default one if it names none.
+pub fn namespace_of(object: &Value) -> String {
+    let namespace = text(object, "namespace");
+    if namespace.is_empty() { DEFAULT_NAMESPACE.to_owned() } else { namespace }
+}
+
+fn namespaces(documents: &[Document]) -> BTreeSet<String> {
+    let own = documents.iter().filter(|d| d.value["kind"] == "Namespace").map(|d| text(&d.value, "name"));
+    let own: BTreeSet<String> = own.collect();
+    let used = documents.iter().map(|document| text(&document.value, "namespace"));
+    used.filter(|name| !name.is_empty() && name != DEFAULT_NAMESPACE && !own.contains(name)).collect()
+}
+
+async fn apply_one(client: &Client, object: &Value) -> anyhow::Result<()> {
+    let object: DynamicObject = serde_json::from_value(object.clone()).context("not a Kubernetes object")?;
+    let types = object.types.clone().unwrap_or_default();
+    let name = object.metadata.name.clone().unwrap_or_default();
+    let (group, version) = types.api_version.rsplit_once('/').unwrap_or(("", &types.api_version));
+    let kind = GroupVersionKind::gvk(group, version, &types.kind);
+    let (resource, capabilities) = discovery::pinned_kind(client, &kind)
+        .await
+        .with_context(|| format!("the API server does not know {} {}", types.api_version, types.kind))?;
+    let api = api(client, &resource, capabilities.scope, object.metadata.namespace.as_deref());
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    api.patch(&name, &params, &Patch::Apply(&object))
+        .await
+        .with_context(|| format!("failed to write {} {name}", types.kind))?;
+    Ok(())
+}
+
+fn api(client: &Client, resource: &ApiResource, scope: Scope, namespace: Option<&str>) -> Api<DynamicObject> {
+    match scope {
+        Scope::Cluster => Api::all_with(client.clone(), resource),
+        Scope::Namespaced => Api::namespaced_with(client.clone(), namespace.unwrap_or(DEFAULT_NAMESPACE), resource),
+    }
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object["metadata"][key].as_str().unwrap_or_default().to_owned()
+}

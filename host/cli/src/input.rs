@@ -1,0 +1,48 @@
+//! Files that people wrote, read and judged before anything is done with them.
+
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use tidepool_api::input::{self, Document};
+
+use crate::failure::BadInput;
+
+/// Largest file that is read. A TidbCluster has some KiB.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// Reads `files`; `-` is standard input.
+///
+/// # Errors
+/// [`BadInput`] with every fault of every document, or why a file cannot be read.
+pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    let mut texts = Vec::with_capacity(files.len());
+    for file in files {
+        texts.push((file.display().to_string(), text(file)?));
+    }
+    parse(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+}
+
+/// Judges texts, given with the names of their files.
+///
+/// # Errors
+/// [`BadInput`] with every fault of every document.
+pub fn parse<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Vec<Document>> {
+    input::read(texts).map_err(|faults| BadInput(format!("nothing was written, because of:\n{faults}")).into())
+}
+
+fn text(file: &Path) -> anyhow::Result<String> {
+    let unreadable = |error: std::io::Error| BadInput(format!("failed to read {}: {error}", file.display()));
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        std::fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
+    };
+    let bytes = read.map_err(unreadable)?;
+    if bytes as u64 > FILE_BYTES_MAX {
+        return Err(BadInput(format!("{} is larger than {FILE_BYTES_MAX} bytes", file.display())).into());
+    }
+    Ok(text)
+}

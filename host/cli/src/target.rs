@@ -1,0 +1,87 @@
+//! The Kubernetes cluster that a command works on.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use anyhow::Context;
+use clap::Args;
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use tidepool_pd::Http;
+use tidepool_sim::simulation::COMPONENT_ADDRESS_EXTENSION;
+
+use crate::failure::{BadInput, Hint};
+
+/// Which cluster.
+#[derive(Args, Clone, Default)]
+pub struct TargetArgs {
+    /// The kubeconfig file; by default $KUBECONFIG, ~/.kube/config, or the pod's own service account
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long)]
+    pub context: Option<String>,
+    /// Reach all components (PD, TiKV, …) at this address, told apart by their Host header; a simulator's kubeconfig says it by itself
+    #[arg(long, value_name = "ADDR")]
+    pub component_address: Option<SocketAddr>,
+}
+
+/// A reachable cluster.
+pub struct Target {
+    /// Its API server.
+    pub client: Client,
+    /// Its components.
+    pub http: Http,
+}
+
+/// Connects, and asks for the version once, so that a wrong address shows at once.
+///
+/// # Errors
+/// When the kubeconfig is not in order or its server does not answer.
+pub async fn connect(args: &TargetArgs, user_agent: &str) -> anyhow::Result<Target> {
+    let (mut config, extension) = config(args).await?;
+    config.headers.push((http::header::USER_AGENT, user_agent.parse().context("user agent")?));
+    let url = config.cluster_url.to_string();
+    let client = Client::try_from(config).context("failed to set up the Kubernetes client")?;
+    client
+        .apiserver_version()
+        .await
+        .with_context(|| format!("no Kubernetes API server answers at {url}"))
+        .hint("check the server in the kubeconfig, or start one with `tidepool sim serve`")?;
+    let http = match args.component_address.or(extension) {
+        Some(address) => Http::fixed(address),
+        None => Http::network(None),
+    };
+    Ok(Target { client, http })
+}
+
+async fn config(args: &TargetArgs) -> anyhow::Result<(Config, Option<SocketAddr>)> {
+    let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
+    let kubeconfig = match &args.kubeconfig {
+        Some(file) => Kubeconfig::read_from(file)
+            .map_err(|error| BadInput(format!("failed to read the kubeconfig {}: {error}", file.display())))?,
+        None => match Kubeconfig::read() {
+            Ok(kubeconfig) => kubeconfig,
+            Err(_) => {
+                let config = Config::incluster().context("found no kubeconfig and no service account of a pod");
+                return Ok((config.hint("name a kubeconfig with --kubeconfig")?, None));
+            }
+        },
+    };
+    let extension = component_address(&kubeconfig, args.context.as_deref());
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .map_err(|error| BadInput(format!("the kubeconfig is not in order: {error}")))?;
+    Ok((config, extension))
+}
+
+/// What a simulator wrote into its kubeconfig for us.
+fn component_address(kubeconfig: &Kubeconfig, context: Option<&str>) -> Option<SocketAddr> {
+    let context = context.or(kubeconfig.current_context.as_deref())?;
+    let context = kubeconfig.contexts.iter().find(|c| c.name == context)?.context.as_ref()?;
+    let cluster = kubeconfig.clusters.iter().find(|c| c.name == context.cluster)?.cluster.as_ref()?;
+    let extensions = cluster.extensions.as_ref()?;
+    let ours = extensions.iter().find(|extension| extension.name == COMPONENT_ADDRESS_EXTENSION)?;
+    ours.extension["address"].as_str()?.parse().ok()
+}

@@ -1,0 +1,269 @@
+//! `tidepool demo`: embedded Kubernetes, simulated TiDB and the operator in one process.
+
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use tidepool_api::input::Document;
+use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Operator, Progress};
+use tidepool_pd::Http;
+use tidepool_policy::Registry;
+use tidepool_sim::{
+    clock::{Clock, Seed},
+    simulation::{Options, Simulation},
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    args::PolicyDirArgs,
+    documents,
+    failure::{Hint, NOT_REACHED},
+    folder::{self, Change},
+    follow::{self, Follow},
+    input, policies, runtime,
+    verbs::sim::{WorldArgs, write_kubeconfig},
+};
+
+const BASIC: &str = include_str!("../../../../examples/basic.yaml");
+
+/// Arguments of `tidepool demo`.
+#[derive(Args)]
+pub struct DemoArgs {
+    /// TidbClusters and other objects to apply (YAML, `-` for standard input); a cluster of 3 PD, 3 TiKV and 2 TiDB without
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// End as soon as every TidbCluster is Ready: 0 if so, 1 with the reasons if not within --timeout
+    #[arg(long)]
+    exit_when_ready: bool,
+    /// How long to wait for Ready, in seconds of the demo's clock
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800)]
+    timeout: u64,
+    /// The demo's clock; by default virtual with --exit-when-ready, real without
+    #[arg(long, value_enum)]
+    time: Option<Time>,
+    /// Where the API server listens, in real time
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:16443")]
+    listen: SocketAddr,
+    /// Where the kubeconfig is written, in real time
+    #[arg(long, value_name = "FILE", default_value = ".demo/kubeconfig")]
+    write_kubeconfig: PathBuf,
+    /// Write each decision to files in this folder, for `tidepool replay`
+    #[arg(long, value_name = "DIR")]
+    record_dir: Option<PathBuf>,
+    #[command(flatten)]
+    policies: PolicyDirArgs,
+    #[command(flatten)]
+    world: WorldArgs,
+}
+
+/// Which clock.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Time {
+    /// The machine's
+    Real,
+    /// As fast as the machine can; nothing listens
+    Virtual,
+}
+
+/// Runs the demo.
+pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let documents =
+        if args.files.is_empty() { input::parse([("examples/basic.yaml", BASIC)])? } else { input::read(&args.files)? };
+    let registry = policies::load(&args.policies)?;
+    let virtual_time = args.time.unwrap_or(if args.exit_when_ready { Time::Virtual } else { Time::Real });
+    match virtual_time {
+        Time::Real => runtime::real()?.block_on(in_real_time(args, documents, registry)),
+        Time::Virtual => runtime::simulated()?.block_on(in_virtual_time(args, documents, registry)),
+    }
+}
+
+async fn in_virtual_time(
+    args: DemoArgs,
+    documents: Vec<Document>,
+    registry: Arc<Registry>,
+) -> anyhow::Result<ExitCode> {
+    let options = args.world.options(Options::in_virtual_time(Seed(args.world.seed)))?;
+    let clock = options.clock;
+    let simulation = Simulation::start(options).await?;
+    // A decision on another thread would let the virtual clock run on meanwhile.
+    let (_told, changes) = mpsc::unbounded_channel();
+    let session = Session { clock, simulation, registry, executor: Executor::Inline, changes };
+    session.go(&args, &documents, "").await
+}
+
+async fn in_real_time(args: DemoArgs, documents: Vec<Document>, registry: Arc<Registry>) -> anyhow::Result<ExitCode> {
+    let clock = Clock::system();
+    let options = args.world.options(Options::new(clock, Seed(args.world.seed)))?;
+    let simulation = Simulation::start(options).await?;
+    let served =
+        simulation.serve(args.listen).await.hint("another program may have the port; choose another with --listen")?;
+    write_kubeconfig(&args.write_kubeconfig, &served.kubeconfig())?;
+    let (tell, changes) = mpsc::unbounded_channel();
+    let directory = policies::directory(&args.policies)?;
+    let _watch = folder::watch(&directory, registry.clone(), move |change| {
+        // Nobody listens only when the demo ends.
+        let _ = tell.send(change);
+    })?;
+    let executor = Executor::pool(std::thread::available_parallelism().map_or(2, usize::from));
+    let hints = hints(&args, &directory, &documents);
+    Session { clock, simulation, registry, executor, changes }.go(&args, &documents, &hints).await
+}
+
+/// A demo under way.
+struct Session {
+    clock: Clock,
+    simulation: Simulation,
+    registry: Arc<Registry>,
+    executor: Executor,
+    changes: mpsc::UnboundedReceiver<Change>,
+}
+
+/// Why the demo ends.
+enum End {
+    Ready,
+    TimedOut,
+    Interrupted,
+}
+
+impl Session {
+    async fn go(mut self, args: &DemoArgs, documents: &[Document], hints: &str) -> anyhow::Result<ExitCode> {
+        let started = Instant::now();
+        let started_ms = self.clock.now_ms();
+        let operator = Arc::new(Operator::new(self.config(args)?));
+        let mut progress = operator.progress();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let working = tokio::spawn({
+            let operator = operator.clone();
+            async move {
+                operator
+                    .run(async {
+                        let _ = stopped.await;
+                    })
+                    .await
+            }
+        });
+        documents::apply(&self.simulation.client("tidepool-cli"), documents).await?;
+        let wanted = documents::clusters(documents);
+        let mut follow = Follow::start(started_ms);
+        let timeout = tokio::time::sleep(Duration::from_secs(args.timeout));
+        let mut timeout = std::pin::pin!(timeout);
+        let mut interrupted = std::pin::pin!(runtime::interrupted());
+        let mut ready = false;
+        let end = loop {
+            tokio::select! {
+                biased;
+                () = &mut interrupted => break End::Interrupted,
+                Some(change) = self.changes.recv() => follow.say(&told(&change)),
+                Ok(()) = progress.changed() => {
+                    let all = progress.borrow_and_update().clone();
+                    follow.show(&all);
+                    if !ready && all_ready(&wanted, &all) {
+                        ready = true;
+                        follow.say(&reached(&wanted, started.elapsed(), self.clock.now_ms() - started_ms));
+                        if args.exit_when_ready {
+                            break End::Ready;
+                        }
+                        follow.say(hints);
+                    }
+                }
+                () = &mut timeout, if !ready => {
+                    if args.exit_when_ready {
+                        break End::TimedOut;
+                    }
+                    follow.say(&reasons(&wanted, &progress.borrow()));
+                    timeout.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(args.timeout));
+                }
+            }
+        };
+        follow.end();
+        if matches!(end, End::TimedOut) {
+            eprintln!("not Ready within {} s:\n{}", args.timeout, reasons(&wanted, &progress.borrow()));
+        }
+        let _ = stop.send(());
+        let _ = working.await;
+        self.simulation.shutdown().await;
+        Ok(match end {
+            End::Ready => ExitCode::SUCCESS,
+            End::Interrupted if !args.exit_when_ready => ExitCode::SUCCESS,
+            End::Interrupted | End::TimedOut => ExitCode::from(NOT_REACHED),
+        })
+    }
+
+    fn config(&self, args: &DemoArgs) -> anyhow::Result<Config> {
+        let gateway = self.simulation.gateway().ok_or_else(|| anyhow::anyhow!("the simulation has no data plane"))?;
+        let clock = self.clock;
+        let now_ms = Arc::new(move || clock.now_ms());
+        let client = self.simulation.client("tidepool");
+        let mut config = Config::new(client, self.registry.clone(), Http::over(gateway), now_ms);
+        config.executor = self.executor.clone();
+        config.record_directory = args.record_dir.clone();
+        Ok(config)
+    }
+}
+
+fn all_ready(wanted: &[(String, String)], all: &Progress) -> bool {
+    wanted.iter().all(|cluster| find(cluster, all).is_some_and(|found| found.ready.as_ref().is_some_and(|r| r.ready)))
+}
+
+fn find<'a>((namespace, name): &(String, String), all: &'a Progress) -> Option<&'a Arc<ClusterProgress>> {
+    all.get(&ClusterKey { namespace: namespace.clone(), name: name.clone() })
+}
+
+fn reached(wanted: &[(String, String)], took: Duration, simulated_ms: u64) -> String {
+    let names: Vec<_> = wanted.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
+    format!(
+        "Ready: {} after {:.1} s on the cluster's clock, {:.1} s on yours",
+        names.join(", "),
+        simulated_ms as f64 / 1000.0,
+        took.as_secs_f64()
+    )
+}
+
+/// Why each cluster is not ready, as far as it is known.
+fn reasons(wanted: &[(String, String)], all: &Progress) -> String {
+    let mut lines = Vec::new();
+    for cluster in wanted {
+        let name = format!("{}/{}", cluster.0, cluster.1);
+        let Some(found) = find(cluster, all) else {
+            lines.push(format!("  {name}: the operator has not looked at it yet"));
+            continue;
+        };
+        match &found.ready {
+            Some(ready) if ready.ready => continue,
+            Some(ready) => lines.push(format!("  {name}: {}: {}", ready.reason, ready.message)),
+            None => lines.push(format!("  {name}: not judged yet")),
+        }
+        for component in &found.components {
+            lines.extend(
+                component.waiting.iter().map(|on| format!("    {} {}", component.component, follow::waiting(on))),
+            );
+        }
+    }
+    lines.join("\n")
+}
+
+fn told(change: &Change) -> String {
+    match change {
+        Ok(swapped) => format!("{} is now decided by {}", swapped.component, swapped.now),
+        Err(refused) => format!("refused, the old policy goes on: {refused}"),
+    }
+}
+
+fn hints(args: &DemoArgs, policies: &std::path::Path, documents: &[Document]) -> String {
+    let (namespace, name) = documents::clusters(documents).into_iter().next().unwrap_or_default();
+    format!(
+        "\nIn another terminal:\n  export KUBECONFIG={kubeconfig}\n  kubectl get tc,sts,pod -n {namespace}\n  \
+         kubectl describe tc {name} -n {namespace}\n  \
+         kubectl patch tc {name} -n {namespace} --type merge -p '{{\"spec\":{{\"tikv\":{{\"replicas\":4}}}}}}'\n  \
+         kubectl wait --for=condition=Ready tc/{name} -n {namespace}\n\
+         Policies in {policies} are watched: replace one, and the next decision is its own. Ctrl-C ends the demo.",
+        kubeconfig =
+            std::path::absolute(&args.write_kubeconfig).unwrap_or_else(|_| args.write_kubeconfig.clone()).display(),
+        policies = policies.display(),
+    )
+}
