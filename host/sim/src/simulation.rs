@@ -1,5 +1,7 @@
 //! A whole simulated cluster: control plane, controllers and data plane, in this process or served to others.
 
+mod load;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
@@ -10,6 +12,7 @@ use kube::{
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 
+pub use self::load::LoadError;
 use crate::{
     audit::AuditLog,
     clock::{Clock, Seed},
@@ -44,6 +47,8 @@ pub struct Options {
     pub data_dir: Option<PathBuf>,
     /// CustomResourceDefinitions that are there from the start.
     pub crds: Vec<Value>,
+    /// Other objects that are there from the start, as another cluster left them, with their status.
+    pub objects: Vec<Value>,
 }
 
 impl Options {
@@ -58,6 +63,7 @@ impl Options {
             audit: AuditLog::default(),
             data_dir: None,
             crds: Vec::new(),
+            objects: Vec::new(),
         }
     }
 
@@ -83,6 +89,9 @@ pub enum SimulationError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// An object of the start state is not accepted.
+    #[error(transparent)]
+    Load(#[from] load::LoadError),
     /// The data plane cannot start.
     #[error("failed to start the data plane")]
     Data(#[from] data::StartError),
@@ -116,6 +125,7 @@ impl Simulation {
             ..control::Options::new(options.clock, options.seed)
         })?;
         install_crds(&control.client(INSTALLER), &options.crds).await?;
+        load::load(&control.client(INSTALLER), &options.objects).await?;
         let controllers = control.start_controllers();
         let data = if options.bare {
             None

@@ -3,6 +3,8 @@
 //! `basic-pd.ns:2379`, `basic-pd-0.basic-pd-peer.ns.svc:2379`, `basic-tikv-0.basic-tikv-peer.ns:20180`, … with or
 //! without `.svc` and a domain. What a cluster's network would refuse is answered with 502 and the reason.
 
+mod connection;
+
 use std::{
     convert::Infallible,
     future::Future,
@@ -16,11 +18,6 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-    service::TowerToHyperService,
-};
 use serde_json::Value;
 use tokio::{net::TcpListener, task::JoinSet};
 use tower::Service;
@@ -44,11 +41,27 @@ const AUDIT_BODY_BYTES_MAX: usize = 4_096;
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
+    channel: Channel,
+}
+
+/// How a request got here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Channel {
+    /// In this process: whatever its URL said.
+    Direct,
+    /// Over TCP, in the clear.
+    Plain,
+    /// Over TLS.
+    Secured,
 }
 
 impl Gateway {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, channel: Channel::Direct }
+    }
+
+    fn over(&self, channel: Channel) -> Self {
+        Self { shared: self.shared.clone(), channel }
     }
 
     /// Answers one request, after the time that the component takes; never, if it hangs.
@@ -129,6 +142,10 @@ impl Gateway {
             if components::http_port(kind) != Some(target.port) {
                 return Answer::Refused;
             }
+            let tls = world.processes.get(&target.pod).is_some_and(|process| process.launch.tls);
+            if matches!((self.channel, tls), (Channel::Plain, true) | (Channel::Secured, false)) {
+                return Answer::Refused;
+            }
             match kind {
                 Kind::Pd => return world.fleet.handle(now, &process_name(&target.pod), request),
                 Kind::Discovery => kind,
@@ -158,7 +175,7 @@ impl Gateway {
         });
     }
 
-    /// Serves plain HTTP/1.1 and HTTP/2 until the future is dropped.
+    /// Serves HTTP/1.1 and HTTP/2, plain and over TLS, until the future is dropped.
     ///
     /// # Errors
     /// When the listener fails.
@@ -166,13 +183,7 @@ impl Gateway {
         let mut connections = JoinSet::new();
         loop {
             let (stream, _) = listener.accept().await?;
-            let service = TowerToHyperService::new(self.clone());
-            connections.spawn(async move {
-                let builder = auto::Builder::new(TokioExecutor::new());
-                if let Err(error) = builder.serve_connection(TokioIo::new(stream), service).await {
-                    tracing::debug!(%error, "a connection to a component ended badly");
-                }
-            });
+            connections.spawn(connection::serve(self.over(Channel::Plain), stream));
             while connections.try_join_next().is_some() {}
         }
     }

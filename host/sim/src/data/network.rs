@@ -126,6 +126,21 @@ impl Network {
         }
     }
 
+    /// The pod that `host` means, whatever the port: for TLS, where only the name is known at first.
+    pub fn pod_named(&self, host: &str) -> Option<Key> {
+        let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
+        match labels.as_slice() {
+            [service, namespace] | [service, namespace, "svc", ..] => {
+                let backends = self.backends(namespace, service);
+                backends.iter().find(|key| self.pods.get(**key).is_some_and(|pod| pod.ready)).map(|key| (*key).clone())
+            }
+            [hostname, subdomain, namespace] | [hostname, subdomain, namespace, "svc", ..] => {
+                self.resolve_pod(hostname, subdomain, namespace).map(|(key, _)| key.clone())
+            }
+            _ => None,
+        }
+    }
+
     /// The pods behind a Service, in name order, that may be sent requests.
     pub fn backends(&self, namespace: &str, service: &str) -> Vec<&Key> {
         let Some(service) = self.services.get(&(namespace.to_owned(), service.to_owned())) else { return Vec::new() };

@@ -31,6 +31,8 @@ const CONNECT_AGAIN_MS: (u64, u64) = (800, 1_600);
 const PREPARE_MS: (u64, u64) = (600, 2_500);
 /// The first TiDB server of a database creates the system tables.
 const BOOTSTRAP_SQL_MS: u64 = 4_000;
+/// … which splits off so many regions.
+const SYSTEM_REGIONS: usize = 40;
 /// From SIGTERM to the end, for programs other than PD.
 const STOP_MS: (u64, u64) = (200, 1_500);
 /// From a fatal mistake to the end.
@@ -154,6 +156,14 @@ impl Process {
     }
 
     fn start_pd(&mut self, world: &mut World, now: u64, flags: &str) -> State {
+        match world.start_pd(now, &self.launch.pod, self.pd_arguments(flags)) {
+            Start::Runs => State::Live,
+            Start::Exits { after_ms, reason } => State::Failing { at: now + after_ms, message: reason.to_string() },
+        }
+    }
+
+    /// The command line that the start script would end with.
+    fn pd_arguments(&self, flags: &str) -> StartArgs {
         let launch = &self.launch;
         let scheme = if launch.tls { "https" } else { "http" };
         let flag = |name: &str| {
@@ -163,7 +173,7 @@ impl Process {
         let founded = flag("--initial-cluster=");
         let named = founded.split_once('=').map(|(name, _)| name.to_owned());
         let own_name = if launch.named_by_host { launch.host.clone() } else { launch.pod.1.clone() };
-        let args = StartArgs {
+        StartArgs {
             name: named.unwrap_or(own_name),
             data_dir: launch.disk.clone(),
             advertise_client_url: format!("{scheme}://{}:2379", launch.host),
@@ -172,11 +182,7 @@ impl Process {
             join: flag("--join="),
             version: launch.version.clone(),
             config: serde_json::to_value(config.unwrap_or_default()).unwrap_or_default(),
-            api_mode: false,
-        };
-        match world.start_pd(now, &launch.pod, args) {
-            Start::Runs => State::Live,
-            Start::Exits { after_ms, reason } => State::Failing { at: now + after_ms, message: reason.to_string() },
+            api_mode: launch.api_mode,
         }
     }
 
@@ -189,11 +195,19 @@ impl Process {
                 stores::Registered::NotYet => again,
                 stores::Registered::Never(message) => State::Failing { at: now + FAIL_MS, message },
             },
+            Kind::Tso | Kind::Scheduling => match world.fleet.cluster_id(&pd) {
+                Some(cluster) if world.fleet.leader(now, cluster).is_some() => {
+                    world.run_service(now, cluster, &self.launch);
+                    State::Preparing { until: now + draw(&mut self.rng, PREPARE_MS) }
+                }
+                _ => again,
+            },
             _ => match world.fleet.cluster_id(&pd) {
                 Some(cluster) if world.database_usable(now, cluster) => {
                     let mut until = now + draw(&mut self.rng, PREPARE_MS);
                     if self.launch.kind == Kind::Tidb && world.database(cluster).first_sql_start() {
                         until += BOOTSTRAP_SQL_MS;
+                        world.fleet.split_regions(now, cluster, SYSTEM_REGIONS);
                     }
                     world.note_cluster(&self.launch.pod, cluster);
                     State::Preparing { until }
@@ -257,6 +271,7 @@ impl Process {
                 world.fleet.stop(now, &process_name(&self.launch.pod), Stop::Kill);
             }
             Kind::Tikv | Kind::Tiflash => stores::stopped(world, now, &self.launch),
+            Kind::Tso | Kind::Scheduling => world.stop_service(now, &self.launch),
             _ => {}
         }
     }
@@ -269,13 +284,27 @@ impl Process {
             Kind::Plain | Kind::Discovery => State::Live,
             Kind::Pd if world.fleet.phase(now, &name) != Phase::Gone => State::Live,
             Kind::Pd if world.has_pd_data(&process.launch.disk) => process.start_pd(world, now, ""),
-            Kind::Pd => State::Asking { next: now },
+            Kind::Pd => process.adopt_pd(world, now),
             Kind::Tikv | Kind::Tiflash if stores::runs(world, now, &process.launch) => State::Live,
-            Kind::Tikv | Kind::Tiflash => State::Connecting { next: now },
+            Kind::Tikv | Kind::Tiflash => {
+                if let Some(ids) = process.launch.known_ids {
+                    world.store_disks.entry(process.launch.disk.clone()).or_insert(ids);
+                }
+                State::Connecting { next: now }
+            }
             _ if world.cluster_of(&process.launch.pod).is_some() => State::Live,
             _ => State::Connecting { next: now },
         };
         process
+    }
+}
+
+impl Process {
+    /// A PD that ran elsewhere before: its pod's labels tell who it was.
+    fn adopt_pd(&self, world: &mut World, now: u64) -> State {
+        let Some((cluster, member)) = self.launch.known_ids else { return State::Asking { next: now } };
+        world.adopt_pd(now, &self.launch.pod, self.pd_arguments(""), cluster, member);
+        State::Live
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     pd::{Fleet, Start, StartArgs, keep::pairs},
     process::{
         Process,
-        launch::{Kind, Launch},
+        launch::{Kind, Launch, kind_word},
         process_name,
     },
 };
@@ -140,6 +140,12 @@ impl World {
         start
     }
 
+    /// Starts a PD that was a member before this simulation began.
+    pub fn adopt_pd(&mut self, now: u64, pod: &Key, args: StartArgs, cluster: u64, member: u64) {
+        self.pd_disks.insert(args.data_dir.clone());
+        self.fleet.adopt(now, &process_name(pod), args, cluster, member);
+    }
+
     /// The name in the fleet of a PD that `launch` can reach.
     pub fn pd_for(&self, launch: &Launch) -> Option<String> {
         let target = self.network.resolve(launch.pd.as_deref()?, &launch.pod.0).ok()?;
@@ -151,6 +157,21 @@ impl World {
     pub fn database_usable(&mut self, now: u64, cluster: u64) -> bool {
         self.fleet.leader(now, cluster).is_some()
             && self.fleet.stores(now, cluster).iter().any(|store| store.state_name == "Up")
+    }
+
+    /// A microservice of PD registers.
+    pub fn run_service(&mut self, now: u64, cluster: u64, launch: &Launch) {
+        let scheme = if launch.tls { "https" } else { "http" };
+        let address = format!("{scheme}://{}:2379", launch.host);
+        self.fleet.ms_runs(now, cluster, kind_word(launch.kind), &launch.pod.1, &address, &launch.version);
+        self.note_cluster(&launch.pod, cluster);
+    }
+
+    /// A microservice of PD is gone.
+    pub fn stop_service(&mut self, now: u64, launch: &Launch) {
+        if let Some(cluster) = self.cluster_of(&launch.pod) {
+            self.fleet.ms_stopped(now, cluster, kind_word(launch.kind), &launch.pod.1);
+        }
     }
 
     /// What the programs of a database agree on.

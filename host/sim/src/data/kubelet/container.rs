@@ -155,7 +155,8 @@ impl ContainerRun {
             self.probe = ProbeClock { passing, since: now };
         }
         if passing == self.ready {
-            return None;
+            // A container that is not ready yet is probed again; one that is ready is looked at when something happens.
+            return (!passing).then(|| due_at(probe, since, &ProbeClock { passing: true, since: now + 1 }));
         }
         let due = due_at(probe, since, &self.probe);
         if due > now {
@@ -199,11 +200,13 @@ mod tests {
         assert_eq!(run.observe(Some(&probe), SERVING, 5_000), Some(11_000));
         assert_eq!(run.observe(Some(&probe), SERVING, 11_000), None);
         assert!(run.ready);
+        assert_eq!(run.observe(Some(&probe), SERVING, 11_500), None);
         let due = run.observe(Some(&probe), Shown::default(), 12_000);
         assert_eq!(due, Some(41_000), "three failures, ten seconds apart");
         assert!(run.ready);
         assert_eq!(run.observe(Some(&probe), Shown::default(), 41_000), None);
         assert!(!run.ready);
+        assert_eq!(run.observe(Some(&probe), Shown::default(), 41_000), Some(51_000), "the next probe");
     }
 
     #[test]

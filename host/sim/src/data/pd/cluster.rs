@@ -89,6 +89,11 @@ impl IdAllocator {
         self.last
     }
 
+    /// The id is taken, from before this simulation.
+    pub fn taken(&mut self, id: u64) {
+        self.last = self.last.max(id);
+    }
+
     /// A new leader does not know how far the last one came in its block.
     pub fn new_leader(&mut self) {
         self.last = self.block_end;
@@ -232,6 +237,23 @@ impl Cluster {
         });
         self.members.sort_by_key(|member| member.id);
         id
+    }
+
+    /// A member joins the list as one that has started before, and starts.
+    pub fn adopt(&mut self, now: TimeMs, process: &str, args: StartArgs, member: u64) {
+        if self.members.iter().all(|known| known.id != member) {
+            self.members.push(Member {
+                id: member,
+                name: args.name.clone(),
+                peer_url: args.advertise_peer_url.clone(),
+                client_url: args.advertise_client_url.clone(),
+                version: args.version.clone(),
+                leader_priority: 0,
+                connected_since: None,
+            });
+            self.members.sort_by_key(|member| member.id);
+        }
+        self.restart(now, process, args, member);
     }
 
     /// A process starts with the data of `member`.

@@ -129,6 +129,23 @@ impl Fleet {
         }
     }
 
+    /// Starts a process that was a member before this simulation began: under the ids that others know it by.
+    pub fn adopt(&mut self, now: TimeMs, process: &str, args: StartArgs, cluster_id: u64, member: u64) {
+        self.forget_process(now, process);
+        let index = match self.clusters.iter().position(|cluster| cluster.id == cluster_id) {
+            Some(index) => index,
+            None => {
+                let mut cluster = Cluster::new(self.seed.stream(&format!("pd/{cluster_id}")), now, &args.config);
+                cluster.id = cluster_id;
+                self.clusters.push(cluster);
+                self.clusters.len() - 1
+            }
+        };
+        self.data_dirs.insert(args.data_dir.clone(), (index, member));
+        self.processes.insert(process.into(), index);
+        self.clusters[index].adopt(now, process, args, member);
+    }
+
     fn start_first(&mut self, now: TimeMs, process: &str, args: StartArgs) -> Start {
         let index = self.clusters.len();
         let mut cluster = Cluster::new(self.seed.stream(&format!("pd/{index}")), now, &args.config);

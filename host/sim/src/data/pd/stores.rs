@@ -223,7 +223,9 @@ impl Cluster {
         if self.bootstrapped.is_some() {
             return Err(StoreRefusal::AlreadyBootstrapped);
         }
-        let id = self.ids.next();
+        // A disk has an id already if its store is older than this simulation.
+        let id = spec.id.unwrap_or_else(|| self.ids.next());
+        self.ids.taken(id);
         self.bootstrapped = Some(now);
         self.config.set_cluster_version(&spec.version);
         self.stores.insert(id, Store::new(id, with_default_addresses(spec), now));
@@ -243,6 +245,7 @@ impl Cluster {
         }
         self.check_registration(&spec, tiflash)?;
         let id = spec.id.unwrap_or_else(|| self.ids.next());
+        self.ids.taken(id);
         match self.stores.get_mut(&id) {
             Some(store) => {
                 let mut labels = store.spec.labels.clone();

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Process,
-    launch::{Kind, Launch},
+    launch::{Kind, Launch, kind_word},
 };
 use crate::data::{
     network::Key,
@@ -20,7 +20,7 @@ const GIT_HASH: &str = "0000000000000000000000000000000000000000";
 /// The port on which a kind serves HTTP; none for those that do not.
 pub fn http_port(kind: Kind) -> Option<u16> {
     match kind {
-        Kind::Pd => Some(2379),
+        Kind::Pd | Kind::Tso | Kind::Scheduling => Some(2379),
         Kind::Tikv => Some(20180),
         Kind::Tidb => Some(10080),
         Kind::Tiflash => Some(20292),
@@ -47,6 +47,10 @@ pub fn answer(world: &mut World, pod: &Key, request: &Request, now: u64) -> Answ
         Kind::Ticdc => ticdc(world, &launch, request),
         Kind::Pump => pump(world, &launch, request),
         Kind::Tiproxy => tiproxy(request),
+        Kind::Tso | Kind::Scheduling => {
+            let cluster = world.cluster_of(pod).unwrap_or_default();
+            world.fleet.ms_handle(now, cluster, kind_word(launch.kind), &pod.1, request)
+        }
         Kind::Pd | Kind::Discovery | Kind::Plain => Answer::Refused,
     }
 }

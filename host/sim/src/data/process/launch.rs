@@ -27,6 +27,10 @@ pub enum Kind {
     Pump,
     /// `tiproxy`.
     Tiproxy,
+    /// `pd-server services tso`.
+    Tso,
+    /// `pd-server services scheduling`.
+    Scheduling,
     /// The service that tells PD members whom to join.
     Discovery,
     /// Anything else: runs, and is healthy.
@@ -58,8 +62,14 @@ pub struct Launch {
     pub disk: String,
     /// Bytes that its disk holds.
     pub capacity: u64,
+    /// A PD whose TSO and scheduling run as services of their own.
+    pub api_mode: bool,
     /// The text of its configuration file, if it has one.
     pub config: Option<String>,
+    /// The Secret with its certificate, if it speaks TLS.
+    pub tls_secret: Option<String>,
+    /// The ids that its pod's labels tell: of the database, and of the member or store in it.
+    pub known_ids: Option<(u64, u64)>,
 }
 
 /// Files that a container sees, by path.
@@ -78,6 +88,8 @@ pub fn kind_of(pod: &Pod, container: &Container) -> Kind {
         "ticdc" => Some(Kind::Ticdc),
         "tidb-binlog" | "pump" => Some(Kind::Pump),
         "tiproxy" => Some(Kind::Tiproxy),
+        "tso" => Some(Kind::Tso),
+        "scheduling" => Some(Kind::Scheduling),
         "discovery" => Some(Kind::Discovery),
         _ => None,
     };
@@ -117,14 +129,21 @@ pub fn read(pod: &Pod, container: &Container, files: &Files, disk: (String, u64)
         Some(subdomain) => format!("{name}.{subdomain}.{namespace}.svc{domain}"),
         None => name.clone(),
     };
-    let tls_volume = format!("{}-tls", kind_word(kind));
+    let tls_volume = match kind {
+        Kind::Tso | Kind::Scheduling => "pd-tls".to_owned(),
+        _ => format!("{}-tls", kind_word(kind)),
+    };
     let mut volumes = spec.and_then(|spec| spec.volumes.as_ref()).into_iter().flatten();
+    let tls_source = volumes.find(|volume| volume.name == tls_volume);
     Launch {
         kind,
         uid: meta.uid.clone().unwrap_or_default(),
         host,
         version: image_version(container.image.as_deref().unwrap_or("")),
-        tls: volumes.any(|volume| volume.name == tls_volume),
+        tls: tls_source.is_some(),
+        tls_secret: tls_source.and_then(|volume| volume.secret.as_ref()?.secret_name.clone()),
+        known_ids: known_ids(pod),
+        api_mode: kind == Kind::Pd && text.contains("services api"),
         named_by_host: !domain.is_empty() || text.contains("--name=${domain}") || text.contains("--name=$domain"),
         pd: pd_address(&text, &cluster),
         disk: disk.0,
@@ -133,6 +152,15 @@ pub fn read(pod: &Pod, container: &Container, files: &Files, disk: (String, u64)
         cluster,
         pod: (namespace, name),
     }
+}
+
+fn known_ids(pod: &Pod) -> Option<(u64, u64)> {
+    let labels = pod.metadata.labels.as_ref()?;
+    let id = |key: &str| labels.get(key).and_then(|text| text.parse().ok());
+    Some((
+        id("tidb.pingcap.com/cluster-id")?,
+        id("tidb.pingcap.com/member-id").or_else(|| id("tidb.pingcap.com/store-id"))?,
+    ))
 }
 
 /// The word for a program in names of volumes and logs.
@@ -145,6 +173,8 @@ pub fn kind_word(kind: Kind) -> &'static str {
         Kind::Ticdc => "ticdc",
         Kind::Pump => "pump",
         Kind::Tiproxy => "tiproxy",
+        Kind::Tso => "tso",
+        Kind::Scheduling => "scheduling",
         Kind::Discovery => "discovery",
         Kind::Plain => "plain",
     }
