@@ -48,6 +48,7 @@ const ROUNDS_MAX: usize = 64;
 const KEEP_AFTER_MS: u64 = 100;
 
 /// A change that a watch told.
+#[expect(clippy::large_enum_variant, reason = "one exists at a time")]
 enum Change {
     Pod(Event<Pod>),
     Claim(Event<PersistentVolumeClaim>),
