@@ -18,7 +18,7 @@ pub struct Descriptor {
     /// Kinds of objects that it reads.
     #[serde(default)]
     pub watches: Vec<Watch>,
-    /// Value of the label `app.kubernetes.io/component` of the pods in `snapshot.pods`.
+    /// Value of the label `app.kubernetes.io/component` of the pods in `snapshot.pods`; `*` for all of the cluster's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods: Option<String>,
     /// HTTP reads that the host does on pods.

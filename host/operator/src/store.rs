@@ -63,6 +63,9 @@ struct Inner {
     rows: BTreeMap<(ClusterKey, String), Rows>,
 }
 
+/// A descriptor that asks for these pods gets those of every component.
+const ALL_COMPONENTS: &str = "*";
+
 /// The rows of a component's pods, and the versions of the groups that they were made from.
 struct Rows {
     versions: (u64, u64),
@@ -306,7 +309,7 @@ impl Inner {
             return Ok(known.rows.clone());
         }
         let revision = |set: &str| sets.get(&cluster.key.namespace, set).and_then(|set| set.update_revision());
-        let members = pods.entries(cluster).filter(|entry| entry.component() == component);
+        let members = pods.entries(cluster).filter(|e| component == ALL_COMPONENTS || e.component() == component);
         let mut rows: Vec<PodRow> = members.filter_map(|entry| entry.pod_row(revision)).collect();
         rows.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
         let rows = Arc::new(rows);

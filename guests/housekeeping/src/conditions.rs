@@ -1,0 +1,76 @@
+//! Whether the cluster is ready.
+
+use serde_json::json;
+use tidepool_sdk::{
+    Failure, Plan,
+    api::{
+        Component,
+        conditions::{self, READY},
+        status::ClusterCondition,
+    },
+    time,
+};
+
+use crate::world::World;
+
+/// Components whose pods must all be ready, whatever their own view says.
+const COMPONENTS: [Component; 7] = [
+    Component::Pd,
+    Component::Tikv,
+    Component::Tidb,
+    Component::Tiflash,
+    Component::Ticdc,
+    Component::Tiproxy,
+    Component::Pump,
+];
+
+/// Sets the condition, if it changed.
+///
+/// # Errors
+/// When the conditions do not serialise.
+pub fn judge(world: &World<'_>, plan: &mut Plan) -> Result<(), Failure> {
+    let before = world.cluster.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
+    let mut after = before.clone();
+    conditions::set(&mut after, ready(world), &time::at(world.snapshot.now_ms()));
+    if after != before {
+        plan.set_status(&json!({ "conditions": after }))?;
+    }
+    Ok(())
+}
+
+/// What spec and status say, and, where that is "ready", what the pods themselves say (S29).
+fn ready(world: &World<'_>) -> ClusterCondition {
+    let condition = conditions::ready(world.cluster);
+    if condition.status != "True" {
+        return condition;
+    }
+    let unready = COMPONENTS.into_iter().find(|component| {
+        world.cluster.component(*component).is_some() && ready_pods(world, *component) < desired(world, *component)
+    });
+    match unready {
+        None => condition,
+        Some(component) => ClusterCondition {
+            condition_type: READY.to_owned(),
+            status: "False".to_owned(),
+            reason: "PodsNotReady".to_owned(),
+            message: format!(
+                "{} of {} pods of {} are ready",
+                ready_pods(world, component),
+                desired(world, component),
+                component.name()
+            ),
+            ..ClusterCondition::default()
+        },
+    }
+}
+
+fn desired(world: &World<'_>, component: Component) -> usize {
+    usize::try_from(world.cluster.desired_replicas(component)).unwrap_or_default()
+}
+
+fn ready_pods(world: &World<'_>, component: Component) -> usize {
+    let prefix = format!("{}-", world.cluster.member_name(component));
+    let own =
+        world.pods.values().filter(|pod| pod.name.strip_prefix(&prefix).is_some_and(|n| n.parse::<u32>().is_ok()));
+    own.filter(|pod| pod.ready && !pod.deleting).count()
+}
