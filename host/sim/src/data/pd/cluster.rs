@@ -58,6 +58,8 @@ pub(super) enum Event {
     Ended { process: String, life: u64 },
     /// The leader can no longer prolong its lease.
     StepsDown { epoch: u64 },
+    /// A leader that was removed from etcd stops answering as one.
+    RemovedStops { epoch: u64 },
     /// The next leader serves.
     Elected { epoch: u64 },
     /// Leader priorities are compared.
@@ -164,6 +166,7 @@ impl Cluster {
             Event::Served { process, life } => self.served(&process, life),
             Event::Ended { process, life } => self.ended(&process, life),
             Event::StepsDown { epoch } if epoch == self.lead.epoch => self.steps_down(),
+            Event::RemovedStops { epoch } if epoch == self.lead.term => self.steps_down(),
             Event::Elected { epoch } if epoch == self.lead.epoch => self.elected(),
             Event::PriorityCheck { epoch } if epoch == self.lead.term => self.priority_check(),
             Event::PreparePoll { epoch } if epoch == self.lead.term => self.prepare_poll(),

@@ -436,6 +436,10 @@ impl Cluster {
             it.connected_since = Some(now);
         }
         self.liveness_changed(Cause::Returned);
+        if self.lead.plan == Plan::StepDown && self.lead.serving == Some(member) {
+            // Its lease ran out while it stood still; it only has to notice.
+            self.plan(Plan::StepDown, believes - now);
+        }
         self.start_waiting_servers();
         self.followers_sync();
     }
@@ -454,8 +458,8 @@ impl Cluster {
             let new_answers = draw(&mut self.rng, LEADER_REMOVED);
             let old_stops = draw(&mut self.rng, LEADER_REMOVED_ANSWERS);
             self.plan(Plan::Election, new_answers);
-            let epoch = self.lead.epoch;
-            self.after(old_stops, Event::StepsDown { epoch });
+            // Whatever becomes of the election, the removed leader stops.
+            self.after(old_stops, Event::RemovedStops { epoch: self.lead.term });
         } else {
             self.liveness_changed(Cause::Removed);
         }
