@@ -55,6 +55,8 @@ pub struct Observed<'a> {
     pub now_ms: u64,
     /// PD's view of this round.
     pub pd: Arc<PdView>,
+    /// Settings of the policy.
+    pub settings: Arc<RawValue>,
 }
 
 /// PD's view for a round, if some policy wants it.
@@ -72,7 +74,7 @@ pub async fn pd(world: &dyn World, store: &Store, cluster: &Cluster, wanted: BTr
 
 /// The snapshot for one policy.
 pub async fn snapshot(world: &dyn World, store: &Store, observed: &Observed<'_>, descriptor: &Descriptor) -> Snapshot {
-    let Observed { cluster, text, now_ms, pd } = observed;
+    let Observed { cluster, text, now_ms, pd, settings } = observed;
     let watched = |watch| store.watched(cluster, &descriptor.component, watch);
     let pods = match &descriptor.pods {
         Some(component) => store.pods(cluster, component),
@@ -81,7 +83,7 @@ pub async fn snapshot(world: &dyn World, store: &Store, observed: &Observed<'_>,
     Snapshot {
         now_ms: *now_ms,
         cluster: text.clone(),
-        settings: RawValue::from_string("{}".to_owned()).unwrap_or_default().into(),
+        settings: settings.clone(),
         watches: descriptor.watches.iter().map(watched).collect(),
         pods,
         pd: pd.clone(),

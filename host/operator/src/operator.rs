@@ -19,11 +19,11 @@ use crate::{
     leader::{Candidate, LeaseConfig},
     metrics::Metrics,
     observe::Network,
-    policies::Policies,
+    policies::{Policies, Settings},
     progress::{Feed, Progress},
     queue::Queue,
     record::Recorder,
-    round::Engine,
+    round::{Engine, raw_settings},
     serve,
     store::{Store, WatchKey},
     watch::{wanted, watch},
@@ -46,6 +46,8 @@ pub struct Config {
     pub client: Client,
     /// Who decides.
     pub policies: Arc<dyn Policies>,
+    /// What the policies are set to.
+    pub settings: Settings,
     /// PD and the other components.
     pub http: Http,
     /// Milliseconds since the Unix epoch.
@@ -79,6 +81,7 @@ impl Config {
         Self {
             client,
             policies,
+            settings: Settings::new(),
             http,
             now_ms,
             executor: Executor::pool(std::thread::available_parallelism().map_or(2, usize::from)),
@@ -126,6 +129,7 @@ impl Operator {
             world: Arc::new(network),
             hands: Arc::new(hands),
             policies: config.policies.clone(),
+            settings: raw_settings(&config.settings),
             executor: config.executor.clone(),
             recorder: Arc::new(Recorder::new(config.record_directory.clone())),
             metrics: Arc::new(Metrics::default()),

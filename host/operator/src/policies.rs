@@ -1,9 +1,15 @@
 //! Who decides: the operator's view of the loaded policies.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use tidepool_model::{Descriptor, Snapshot};
 use tidepool_policy::{Decision, LoadedPolicy, Registry, Swapped};
+
+/// Settings of the policies by component: a JSON object each, for example the image of the discovery service.
+pub type Settings = BTreeMap<String, serde_json::Value>;
 
 /// A policy that can be asked. In production a [`LoadedPolicy`]; in tests also a native one.
 pub trait Policy: Send + Sync {

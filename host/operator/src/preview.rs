@@ -24,10 +24,10 @@ use crate::{
     metrics::Metrics,
     observe::{Network, World},
     operator::Config,
-    policies::Policies,
+    policies::{Policies, Settings},
     progress::Feed,
     record::Recorder,
-    round::{Engine, Step},
+    round::{Engine, Step, raw_settings},
     store::{Change as StoreChange, Entry, PodDetail, Selection, Store, WatchKey},
     watch::{wanted, watch},
 };
@@ -36,7 +36,7 @@ use crate::{
 const SYNC_SECONDS_MAX: u64 = 20;
 
 /// The identity of a cluster that does not exist yet.
-pub(crate) const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
+const NO_UID: &str = "00000000-0000-4000-8000-000000000000";
 
 /// What the policies would do now.
 #[derive(Debug)]
@@ -112,42 +112,43 @@ pub async fn plan(config: &Config, cluster: Value) -> Result<Preview, PreviewErr
         let kinds: Vec<String> = store.unsynced().into_iter().map(|key| key.kind.kind).collect();
         return Err(PreviewError::NotSynced { kinds: kinds.join(", "), seconds: SYNC_SECONDS_MAX });
     }
+    let Config { policies, settings, executor, now_ms, .. } = config.clone();
     let world = Arc::new(Network::new(config.http.clone()));
-    preview(store, world, config.policies.clone(), config.executor.clone(), config.now_ms.clone(), cluster).await
+    preview(store, world, Deciders { policies, settings, executor, now_ms }, cluster).await
+}
+
+/// Who decides in a preview, and how.
+#[derive(Clone)]
+pub struct Deciders {
+    /// The policies.
+    pub policies: Arc<dyn Policies>,
+    /// What they are set to.
+    pub settings: Settings,
+    /// Where they run.
+    pub executor: Executor,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
 
 /// What the policies would do first about `cluster` in a Kubernetes cluster where nothing of it exists.
 ///
 /// # Errors
 /// See [`PreviewError`].
-pub async fn plan_from_nothing(
-    policies: Arc<dyn Policies>,
-    executor: Executor,
-    now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-    cluster: Value,
-) -> Result<Preview, PreviewError> {
-    let store = empty_store(&*policies);
-    preview(store, Arc::new(Nobody), policies, executor, now_ms, cluster).await
-}
-
-/// A store that has seen that there is nothing.
-pub(crate) fn empty_store(policies: &dyn Policies) -> Arc<Store> {
+pub async fn plan_from_nothing(deciders: Deciders, cluster: Value) -> Result<Preview, PreviewError> {
     let store = Arc::new(Store::default());
-    wanted(&policies.current()).iter().for_each(|key| store.replace(key, Vec::new()));
-    store
+    wanted(&deciders.policies.current()).iter().for_each(|key| store.replace(key, Vec::new()));
+    preview(store, Arc::new(Nobody), deciders, cluster).await
 }
 
 async fn preview(
     store: Arc<Store>,
     world: Arc<dyn World>,
-    policies: Arc<dyn Policies>,
-    executor: Executor,
-    now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
+    deciders: Deciders,
     cluster: Value,
 ) -> Result<Preview, PreviewError> {
     let key = put_cluster(&store, cluster)?;
     let noted = Arc::new(Noted { store: store.clone(), notes: Mutex::default() });
-    let engine = engine(store, world, noted.clone(), policies, executor, now_ms);
+    let engine = engine(store, world, noted.clone(), deciders);
     let report = engine.round(&key).await.ok_or(PreviewError::Nameless)?;
     let notes = std::mem::take(&mut *noted.notes.lock().unwrap_or_else(PoisonError::into_inner));
     let mut changes = notes.changes.into_iter();
@@ -160,19 +161,14 @@ async fn preview(
 }
 
 /// An engine that touches nothing outside of itself.
-pub(crate) fn engine(
-    store: Arc<Store>,
-    world: Arc<dyn World>,
-    hands: Arc<dyn Hands>,
-    policies: Arc<dyn Policies>,
-    executor: Executor,
-    now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
-) -> Engine {
+fn engine(store: Arc<Store>, world: Arc<dyn World>, hands: Arc<dyn Hands>, deciders: Deciders) -> Engine {
+    let Deciders { policies, settings, executor, now_ms } = deciders;
     Engine {
         store,
         world,
         hands,
         policies,
+        settings: raw_settings(&settings),
         executor,
         now_ms,
         recorder: Arc::new(Recorder::default()),
@@ -184,7 +180,7 @@ pub(crate) fn engine(
 }
 
 /// Puts a TidbCluster from a file into the store, over the one that is there if there is one.
-pub(crate) fn put_cluster(store: &Store, mut cluster: Value) -> Result<ClusterKey, PreviewError> {
+fn put_cluster(store: &Store, mut cluster: Value) -> Result<ClusterKey, PreviewError> {
     let text = |key: &str| cluster["metadata"][key].as_str().unwrap_or_default().to_owned();
     let key = ClusterKey { namespace: text("namespace"), name: text("name") };
     if key.name.is_empty() || key.namespace.is_empty() {
@@ -271,7 +267,7 @@ impl Hands for Noted {
 }
 
 /// RFC 7396.
-pub(crate) fn merge(target: &mut Value, patch: &Value) {
+fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;

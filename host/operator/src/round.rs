@@ -9,7 +9,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use serde_json::{Value, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use tidepool_model::{
     Action, Descriptor, Plan, Snapshot, WaitingOn, descriptor::PdRead, plan::EventType, record::Outcome,
     snapshot::PdView,
@@ -25,7 +25,7 @@ use crate::{
     events::Events,
     metrics::{Metrics, ResultLabel},
     observe::{self, Observed, RoundFacts, World},
-    policies::{Policies, Policy, in_order},
+    policies::{Policies, Policy, Settings, in_order},
     progress::Feed,
     queue::Next,
     record::Recorder,
@@ -39,6 +39,7 @@ pub struct Engine {
     pub(crate) world: Arc<dyn World>,
     pub(crate) hands: Arc<dyn Hands>,
     pub(crate) policies: Arc<dyn Policies>,
+    pub(crate) settings: BTreeMap<String, Arc<RawValue>>,
     pub(crate) executor: Executor,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) metrics: Arc<Metrics>,
@@ -56,8 +57,6 @@ pub struct Report {
     pub next: Next,
     /// Plans in the order of the round.
     pub steps: Vec<Step>,
-    /// The status was written.
-    pub status_written: bool,
 }
 
 /// What came of one component in a round.
@@ -163,8 +162,13 @@ impl Engine {
     }
 
     async fn observe(&self, round: &Round, descriptor: &Descriptor) -> Arc<Snapshot> {
-        let observed =
-            Observed { cluster: &round.cluster, text: round.text.clone(), now_ms: round.now_ms, pd: round.pd.clone() };
+        let observed = Observed {
+            cluster: &round.cluster,
+            text: round.text.clone(),
+            now_ms: round.now_ms,
+            pd: round.pd.clone(),
+            settings: self.settings.get(&descriptor.component).cloned().unwrap_or_else(|| raw(&json!({}))),
+        };
         Arc::new(observe::snapshot(&*self.world, &self.store, &observed, descriptor).await)
     }
 
@@ -257,7 +261,7 @@ impl Engine {
         if let Err(error) = &written {
             tracing::info!(cluster = %round.cluster.key, error = error.chain(), "failed to write the status");
         }
-        Report { next, steps: round.steps, status_written: matches!(written, Ok(true)) }
+        Report { next, steps: round.steps }
     }
 
     /// Events for what is new in this round: waits, failures, and other policies than before.
@@ -291,6 +295,15 @@ struct Outcomes {
 /// cluster that is held up must not go on calling itself ready (S29).
 fn sees_the_whole(descriptor: &Descriptor) -> bool {
     descriptor.status.iter().any(|key| key == "conditions")
+}
+
+/// The settings as policies get them.
+pub(crate) fn raw_settings(settings: &Settings) -> BTreeMap<String, Arc<RawValue>> {
+    settings.iter().map(|(component, settings)| (component.clone(), raw(settings))).collect()
+}
+
+fn raw(value: &Value) -> Arc<RawValue> {
+    serde_json::value::to_raw_value(value).unwrap_or_default().into()
 }
 
 /// The parts of PD's view that some policy wants.

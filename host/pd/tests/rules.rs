@@ -13,7 +13,10 @@ use serde_json::json;
 use tidepool_pd::{Error, Http, HttpPd, Pd};
 
 /// What is expected in order, with the answers to give.
-type Script = &'static [(&'static str, u16, &'static str)];
+type Script = &'static [Exchange];
+
+/// A request, and the status and body that it gets.
+type Exchange = (&'static str, u16, &'static str);
 
 const NOT_BOOTSTRAPPED: &str =
     "\"[PD:cluster:ErrNotBootstrapped]TiKV cluster not bootstrapped, please start TiKV first\"\n";
@@ -24,7 +27,7 @@ const MEMBERS: &str = r#"{"members": [{"name": "a", "member_id": 7}, {"name": "b
 
 struct Played {
     pd: HttpPd,
-    rest: Arc<Mutex<VecDeque<(&'static str, u16, &'static str)>>>,
+    rest: Arc<Mutex<VecDeque<Exchange>>>,
 }
 
 fn play(script: Script) -> Played {
