@@ -14,6 +14,7 @@ use tidepool_sdk::{
         names::ports::{PD_CLIENT, PD_PEER},
         pd::PdSpec,
         status::PdStatus,
+        version::Version,
     },
     build::{
         claim::{self, Class},
@@ -90,19 +91,7 @@ fn forced(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec) -> Vec<(&'stati
 fn dashboard_tls(cluster: &TidbCluster, view: &View<'_>) -> bool {
     cluster.tidb_client_tls_enabled()
         && cluster.annotation(SKIP_TLS_WHEN_CONNECT_TIDB).is_none()
-        && major(&view.image_version()).is_none_or(|major| major >= 4)
-}
-
-/// The first number of a version such as `v8.5.2`; none for `nightly` and the like.
-fn major(version: &str) -> Option<u64> {
-    version.strip_prefix('v').unwrap_or(version).split('.').next()?.parse().ok()
-}
-
-/// Replicas wanted: those of the spec, and those that failover and a replacement of volumes add.
-pub fn replicas(spec: &PdSpec, status: &PdStatus) -> i32 {
-    let replaced = status.failure_members.values().filter(|member| member.member_deleted).count();
-    let spare = if status.vol_replace_in_progress { spec.spare_vol_replace_replicas.unwrap_or_default() } else { 0 };
-    spec.replicas.saturating_add(i32::try_from(replaced).unwrap_or(i32::MAX)).saturating_add(spare)
+        && Version::parse(&view.image_version()).is_none_or(|version| version.at_least(4, 0, 0))
 }
 
 /// Name of the ConfigMap that nobody renders for a PD without configuration: one that an older installation left.
@@ -134,7 +123,7 @@ pub fn stateful_set(
         ..pod::Parts::default()
     };
     let parts = Parts {
-        replicas: replicas(spec, status),
+        replicas: cluster.desired_replicas(Component::Pd),
         template: pod::template(cluster, view, parts)?,
         claims: claims(view, spec)?,
         on_delete: status.vol_replace_in_progress,

@@ -1,14 +1,183 @@
-//! Replacing a member that has been down for long: it leaves PD, its pod starts anew with an empty volume, and one
-//! more member is added until all are well again.
+//! Replacing a member that has been down for long.
+//!
+//! It is marked first, then removed from PD, and only once PD no longer lists it do its volumes and its pod go, so that
+//! the pod starts anew and joins as another member. One more member runs until all are well again. One failover at a
+//! time, and none that PD's own list of members does not bear out.
 
-use tidepool_sdk::{Failure, Plan, api::status::PdStatus, live::LiveSet};
+use tidepool_sdk::{
+    EventType, Failure, ObjectRef, Plan, PodPhase,
+    api::{
+        Component, names,
+        status::{PdFailureMember, PdMember, PdStatus},
+    },
+    claims,
+    live::{Live, LiveSet},
+    time,
+    wait::{self, Reason},
+};
 
-use crate::{Step, world::World};
+use crate::{
+    Step,
+    members::{self, pod_of},
+    status::claim_uids,
+    world::{World, watch},
+};
 
 /// Takes failover or recovery one step on, if there is need.
 ///
 /// # Errors
 /// When claims could not be read.
-pub fn failover(_world: &World<'_>, _set: &LiveSet, _status: &mut PdStatus, _plan: &mut Plan) -> Result<Step, Failure> {
+pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &mut Plan) -> Result<Step, Failure> {
+    let limit = usize::try_from(world.spec.max_failover_count.unwrap_or_default()).unwrap_or_default();
+    if !world.settings.auto_failover {
+        return Ok(Step::Done);
+    }
+    if recovered(world, status) {
+        status.failure_members.clear();
+        return Ok(Step::Done);
+    }
+    if limit == 0 || !needed(world, status) {
+        return Ok(Step::Done);
+    }
+    if !status.synced {
+        let subject = world.cluster.member_name(Component::Pd);
+        plan.wait(wait::on(Reason::PdUnknown, subject, "no member is replaced while the members are not known"));
+        return Ok(Step::Wait);
+    }
+    forget_healthy(status);
+    let total = status.members.len() + status.peer_members.len();
+    let healthy = status.members.values().chain(status.peer_members.values()).filter(|member| member.health).count();
+    if healthy <= total / 2 {
+        let message = format!("{healthy} of {total} members are healthy: none is replaced without a quorum");
+        plan.wait(wait::on(Reason::QuorumAtRisk, world.cluster.member_name(Component::Pd), message));
+        return Ok(Step::Wait);
+    }
+    if let Some((name, failed)) = begun(status) {
+        return replace(world, set, status, (&name, &failed), plan);
+    }
+    if status.failure_members.len() >= limit {
+        let message = format!("{limit} members were replaced already, and no more are allowed");
+        plan.wait(wait::on(Reason::FailoverLimit, "spec.pd.maxFailoverCount", message));
+        return Ok(Step::Done);
+    }
+    mark(world, set, status, plan)
+}
+
+/// Every pod that the spec asks for runs a healthy member again: those that failover added are not needed any more.
+fn recovered(world: &World<'_>, status: &PdStatus) -> bool {
+    let well = |ordinal: i32| {
+        let pod = world.cluster.pod_name(Component::Pd, ordinal);
+        world.pod(&pod).is_some_and(|row| row.ready)
+            && members::in_pod(&status.members, &pod).is_some_and(|member| member.health)
+    };
+    !status.failure_members.is_empty() && (0..world.spec.replicas).all(well)
+}
+
+/// A member is missing or down while nothing else changes their number, or a replacement has begun.
+fn needed(world: &World<'_>, status: &PdStatus) -> bool {
+    let desired = world.cluster.desired_replicas(Component::Pd);
+    let actual = status.common.stateful_set.as_ref().map_or(0, |set| set.replicas);
+    let all_ready = usize::try_from(desired).is_ok_and(|desired| desired == status.members.len())
+        && status.members.values().all(|member| member.health);
+    (actual == desired && !all_ready) || status.failure_members.values().any(|member| !member.member_deleted)
+}
+
+/// A member that was marked and is healthy again was not lost.
+fn forget_healthy(status: &mut PdStatus) {
+    let PdStatus { members, failure_members, .. } = status;
+    failure_members.retain(|name, failed| failed.member_deleted || !members.get(name).is_some_and(|m| m.health));
+}
+
+fn begun(status: &PdStatus) -> Option<(String, PdFailureMember)> {
+    let begun = status.failure_members.iter().find(|(_, failed)| !failed.member_deleted);
+    begun.map(|(name, failed)| (name.clone(), failed.clone()))
+}
+
+/// Marks the first member that has been down for longer than failover waits.
+fn mark(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &mut Plan) -> Result<Step, Failure> {
+    let ordinals = 0..world.spec.replicas;
+    let candidate = |member: &&PdMember| {
+        let ordinal = names::ordinal(pod_of(&member.name));
+        !member.health
+            && ordinal.is_some_and(|ordinal| ordinals.contains(&ordinal))
+            && !status.failure_members.contains_key(&member.name)
+    };
+    let candidates: Vec<PdMember> = status.members.values().filter(candidate).cloned().collect();
+    for member in candidates {
+        let Some(since) = member.last_transition_time.as_ref().and_then(time::ms) else { continue };
+        let pod = pod_of(&member.name).to_owned();
+        let due = since.saturating_add(world.settings.failover_period_seconds.saturating_mul(1000));
+        if world.snapshot.now_ms() < due {
+            let message = format!("member {} is not healthy; it is replaced if it stays so", member.name);
+            plan.wait(wait::until(Reason::Failover, wait::pd_member(&member.name), message, due));
+            continue;
+        }
+        // A pod that has no node yet says nothing about its member, and a second one would find no node either.
+        if world.pod(&pod).is_none_or(|row| row.phase == PodPhase::Pending) {
+            let message = format!("pod {pod} of member {} is not running yet", member.name);
+            plan.wait(wait::on(Reason::PodsNotReady, wait::pod(&pod), message));
+            continue;
+        }
+        let message = format!("member {} has not been healthy since {}", member.name, time::text(since));
+        plan.event(EventType::Warning, "PDMemberUnhealthy", &message);
+        plan.wait(wait::on(Reason::Failover, wait::pd_member(&member.name), format!("{message}: it is replaced")));
+        let failed = PdFailureMember {
+            pvc_uid_set: claim_uids(world, set, &pod)?,
+            pod_name: pod,
+            member_id: member.id.clone(),
+            created_at: Some(time::at(world.snapshot.now_ms())),
+            ..PdFailureMember::default()
+        };
+        status.failure_members.insert(member.name, failed);
+        return Ok(Step::Wait);
+    }
     Ok(Step::Done)
+}
+
+/// Replaces a marked member: out of PD first, then its volumes and pod.
+fn replace(
+    world: &World<'_>,
+    set: &LiveSet,
+    status: &mut PdStatus,
+    (name, failed): (&str, &PdFailureMember),
+    plan: &mut Plan,
+) -> Result<Step, Failure> {
+    let Ok(listed) = &world.members else { return Ok(Step::Wait) };
+    if listed.iter().any(|member| member.id == failed.member_id) {
+        if members::can_remove(listed, &failed.member_id) {
+            plan.delete_pd_member(&failed.member_id);
+            let message = format!("member {name} was removed from PD: it was not healthy for too long");
+            plan.event(EventType::Warning, "PDMemberDeleted", &message);
+            plan.wait(wait::on(Reason::MemberRemoval, wait::pd_member(name), format!("{name} leaves PD")));
+        } else {
+            let message = format!("without {name} the healthy members would be no quorum");
+            plan.wait(wait::on(Reason::QuorumAtRisk, wait::pd_member(name), message));
+        }
+        return Ok(Step::Wait);
+    }
+    start_anew(world, set, failed, plan)?;
+    if let Some(failed) = status.failure_members.get_mut(name) {
+        failed.member_deleted = true;
+    }
+    Ok(Step::Done)
+}
+
+/// Deletes the volumes that the lost member had, and the pod as long as it uses them. Later volumes of the same names
+/// belong to the new member and are not touched.
+fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: &mut Plan) -> Result<(), Failure> {
+    let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, &failed.pod_name)?;
+    let old: Vec<&Live> = claims.iter().filter(|claim| is_of(failed, claim.uid())).collect();
+    for claim in old.iter().filter(|claim| !claim.deleting()) {
+        claims::delete(plan, claim);
+    }
+    let Some(pod) = Live::read(world.snapshot, watch::POD, &failed.pod_name)? else { return Ok(()) };
+    if !old.is_empty() && !pod.deleting() {
+        let target = ObjectRef { api_version: "v1".into(), kind: "Pod".into(), name: failed.pod_name.clone() };
+        plan.delete(target, pod.unchanged());
+    }
+    Ok(())
+}
+
+fn is_of(failed: &PdFailureMember, uid: &str) -> bool {
+    failed.pvc_uid_set.contains_key(uid) || (!failed.pvc_uid.is_empty() && failed.pvc_uid == uid)
 }

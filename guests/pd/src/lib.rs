@@ -17,7 +17,7 @@ use tidepool_sdk::{
     api::{Component, status::PdStatus},
     apply,
     build::config_map,
-    export_policy, gate,
+    export_policy,
     live::{Live, LiveSet},
     suspend::{self, Suspension},
     wait::{self, Reason},
@@ -131,8 +131,7 @@ fn paused(plan: &mut Plan) -> Step {
 
 /// Writes the status, and holds later components while PD does not serve.
 fn finish(world: &World<'_>, status: &status::Written, plan: &mut Plan) -> Result<(), Failure> {
-    let available = gate::pd_serves(world.spec.replicas, &status.pd);
-    if !available && !world.cluster.spec.paused && world.set.is_some() && !world.view.suspend() {
+    if !status.pd_available(world) && !world.cluster.spec.paused && world.set.is_some() && !world.view.suspend() {
         plan.wait(status::unavailable(world, &status.pd));
         plan.hold_later();
     }

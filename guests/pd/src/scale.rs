@@ -6,10 +6,10 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_sdk::{
     Failure, PdMember as Member, Plan,
-    api::{Component, labels::STATEFUL_SET_DELETE_SLOTS},
+    api::{Component, labels::delete_slots},
     claims,
     live::LiveSet,
-    slots::{self, Scaling},
+    slots::{self, Slots},
     wait::{self, Reason},
 };
 
@@ -25,10 +25,15 @@ use crate::{
 pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
     let spec = wanted.spec.get_or_insert_default();
     let (actual, desired) = (set.replicas(), spec.replicas.unwrap_or_default());
-    let (have, want) = (set.slots(), slots::delete_slots(world.cluster, Component::Pd));
-    let next = slots::next((actual, &have), (desired, &want));
     // Until the step is made, the set keeps its size.
     spec.replicas = Some(actual);
+    if actual != desired && !slots::delete_slots(world.cluster, Component::Pd).is_empty() {
+        let message = "Kubernetes' own StatefulSets cannot leave ordinals empty: PD keeps its size";
+        plan.wait(wait::on(Reason::CannotApply, delete_slots(Component::Pd), message));
+        return Ok(Step::Done);
+    }
+    let none = Slots::new();
+    let next = slots::next((actual, &none), (desired, &none));
     let step = match next.step {
         slots::Step::None => return Ok(Step::Done),
         slots::Step::Out(ordinal) => scale_out(world, set, ordinal, plan)?,
@@ -40,20 +45,9 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         slots::Step::In(ordinal) => scale_in(world, set, ordinal, plan)?,
     };
     if step == Step::Done {
-        commit(wanted, &next);
+        wanted.spec.get_or_insert_default().replicas = Some(next.replicas);
     }
     Ok(step)
-}
-
-fn commit(wanted: &mut StatefulSet, next: &Scaling) {
-    wanted.spec.get_or_insert_default().replicas = Some(next.replicas);
-    let annotations = wanted.metadata.annotations.get_or_insert_default();
-    annotations.remove(STATEFUL_SET_DELETE_SLOTS);
-    if !next.slots.is_empty() {
-        let slots: Vec<i32> = next.slots.iter().copied().collect();
-        let text = serde_json::to_string(&slots).unwrap_or_default();
-        annotations.insert(STATEFUL_SET_DELETE_SLOTS.to_owned(), text);
-    }
 }
 
 fn pod_name(world: &World<'_>, ordinal: i32) -> String {
@@ -161,10 +155,7 @@ fn leave(world: &World<'_>, set: &LiveSet, all: &[Member], member: &Member, plan
 /// cluster.
 fn heir<'a>(world: &World<'_>, set: &LiveSet, all: &'a [Member], leaving: &Member) -> Option<&'a Member> {
     let healthy = || all.iter().filter(|member| member.healthy && member.id != leaving.id && !member.name.is_empty());
-    let ordinals = slots::ordinals(set.replicas(), &set.slots());
-    let in_order = ordinals.into_iter().map(|ordinal| pod_name(world, ordinal));
-    in_order
-        .filter_map(|pod| healthy().find(|member| members::pod_of(&member.name) == pod && own(world, member)))
-        .next()
-        .or_else(|| healthy().find(|member| !own(world, member)))
+    let in_order = (0..set.replicas()).map(|ordinal| pod_name(world, ordinal));
+    let own_member = |pod: String| healthy().find(|m| members::pod_of(&m.name) == pod && own(world, m));
+    in_order.filter_map(own_member).next().or_else(|| healthy().find(|member| !own(world, member)))
 }

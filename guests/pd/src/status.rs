@@ -7,9 +7,10 @@ use serde::Serialize;
 use tidepool_sdk::{
     Failure, PdMember as Member, WaitingOn,
     api::{
-        Component,
+        Component, TidbCluster, TidbClusterStatus,
         labels::CONTROLLER_REVISION_HASH,
         names,
+        pd::PdSpec,
         status::{PdMember, PdStatus, Phase, UidSet, UnjoinedMember},
     },
     claims,
@@ -19,7 +20,7 @@ use tidepool_sdk::{
 };
 
 use crate::{
-    desired::{self, PD},
+    desired::PD,
     members::{is_own, pod_of},
     world::{World, watch},
 };
@@ -34,6 +35,16 @@ pub struct Written {
     pub pd: PdStatus,
 }
 
+impl Written {
+    /// Whether PD serves, by this status.
+    pub fn pd_available(&self, world: &World<'_>) -> bool {
+        let mut cluster = TidbCluster::default();
+        cluster.spec.pd = Some(PdSpec { replicas: world.spec.replicas, ..PdSpec::default() });
+        cluster.status = Some(TidbClusterStatus { pd: Some(self.pd.clone()), ..TidbClusterStatus::default() });
+        cluster.pd_available()
+    }
+}
+
 /// The status as of now: what was known before, with what was read.
 ///
 /// # Errors
@@ -45,7 +56,7 @@ pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
     let status = &mut written.pd;
     status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
     if status.common.phase != Phase::SUSPEND {
-        status.common.phase = phase(world, set, status)?.to_owned();
+        status.common.phase = phase(world, set)?.to_owned();
     }
     let Some((id, members)) = read_members(world) else {
         status.synced = false;
@@ -60,9 +71,9 @@ pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
     Ok(written)
 }
 
-fn phase(world: &World<'_>, set: &LiveSet, status: &PdStatus) -> Result<&'static str, Failure> {
+fn phase(world: &World<'_>, set: &LiveSet) -> Result<&'static str, Failure> {
     let revisions = world.snapshot.labels(watch::POD, CONTROLLER_REVISION_HASH)?;
-    Ok(if desired::replicas(world.spec, status) != set.replicas() {
+    Ok(if world.cluster.desired_replicas(Component::Pd) != set.replicas() {
         Phase::SCALE
     } else if set.upgrading(revisions.iter().map(Option::as_deref)) {
         Phase::UPGRADE

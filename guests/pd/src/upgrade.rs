@@ -12,7 +12,6 @@ use tidepool_sdk::{
     apply,
     build::set::rolling,
     live::{Live, LiveSet},
-    slots,
     wait::{self, Reason},
 };
 
@@ -86,7 +85,7 @@ fn roll(
 ) -> Result<Step, Failure> {
     let partition = set.partition().unwrap_or_default();
     strategy(wanted, rolling(partition));
-    for ordinal in slots::ordinals(set.replicas(), &set.slots()).into_iter().rev() {
+    for ordinal in (0..set.replicas()).rev() {
         let name = world.cluster.pod_name(Component::Pd, ordinal);
         let pod = world.pod(&name).zip(Live::read(world.snapshot, watch::POD, &name)?);
         let Some((pod, revision)) =
@@ -156,8 +155,7 @@ fn next(
     }
     let leads = members.iter().find(|member| member.leader && members::pod_of(&member.name) == pod);
     if let Some(leader) = leads {
-        let ordinals = slots::ordinals(set.replicas(), &set.slots());
-        let own = members::successor(world.cluster, &status.members, ordinals, ordinal);
+        let own = members::successor(world.cluster, &status.members, 0..set.replicas(), ordinal);
         if let Some(to) = own.or_else(|| members::peer_successor(&status.peer_members, &leader.name)) {
             plan.transfer_pd_leader(&to);
             let message = format!("leadership moves from {} to {to} before {pod} restarts", leader.name);

@@ -27,7 +27,8 @@ const KINDS: [(&str, &str, bool); 5] = [
     ("v1", "PersistentVolumeClaim", true),
 ];
 
-const ACTIONS: [&str; 6] = ["create", "replace", "merge-patch", "delete", "transfer-pd-leader", "delete-pd-member"];
+const ACTIONS: [&str; 7] =
+    ["create", "replace", "merge-patch", "delete", "transfer-pd-leader", "delete-pd-member", "event"];
 
 /// What the policy reads and may do.
 pub fn descriptor() -> Descriptor {
@@ -54,6 +55,22 @@ pub fn descriptor() -> Descriptor {
     }
 }
 
+/// Settings from the PolicyModule.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Settings {
+    /// Members that are down for long are replaced.
+    pub auto_failover: bool,
+    /// Seconds that a member is down before it is replaced.
+    pub failover_period_seconds: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { auto_failover: true, failover_period_seconds: 300 }
+    }
+}
+
 /// The cluster as it is.
 pub struct World<'a> {
     /// What the host saw.
@@ -64,6 +81,8 @@ pub struct World<'a> {
     pub view: View<'a>,
     /// PD's own part of the spec.
     pub spec: &'a PdSpec,
+    /// The policy's settings.
+    pub settings: Settings,
     /// The StatefulSet.
     pub set: Option<LiveSet>,
     /// Its pods.
@@ -85,6 +104,7 @@ impl<'a> World<'a> {
             cluster,
             view,
             spec,
+            settings: snapshot.settings()?,
             set: LiveSet::read(snapshot, watch::STATEFUL_SET, &name)?,
             pods: snapshot.pods()?,
             members: snapshot.pd_members(),

@@ -8,7 +8,6 @@ pub mod apply;
 pub mod build;
 pub mod claims;
 mod export;
-pub mod gate;
 pub mod live;
 pub mod log;
 pub mod native;

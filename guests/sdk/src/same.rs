@@ -5,6 +5,7 @@
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tidepool_api::quantity::Amount;
 
 /// Objects that say nothing when they are empty; elsewhere, as in `emptyDir`, an empty object means something.
 const EMPTY_OBJECTS: [&str; 8] =
@@ -76,7 +77,7 @@ fn says_nothing(field: &str, value: &Value) -> bool {
 
 fn normal_quantity(text: String) -> Value {
     match quantity(&text) {
-        Some(nanos) => Value::String(format!("{nanos}n")),
+        Some(amount) => Value::String(format!("{amount:?}")),
         None => Value::String(text),
     }
 }
@@ -86,47 +87,9 @@ pub fn is_quantity(text: &str) -> bool {
     quantity(text).is_some()
 }
 
-/// A quantity in billionths; none if the text is no quantity, or too big to compare by value.
-pub fn quantity(text: &str) -> Option<i128> {
-    let digits = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '+' | '-')).unwrap_or(text.len());
-    let (number, suffix) = text.split_at(digits);
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if whole.trim_start_matches(['+', '-']).is_empty() && fraction.is_empty() {
-        return None;
-    }
-    let fraction = fraction.get(..fraction.len().min(9))?;
-    let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
-    let (factor, exponent) = scale(suffix)?;
-    // 9 for billionths, less the digits that the fraction has used up.
-    let exponent = exponent + 9 - i32::try_from(fraction.len()).ok()?;
-    let scaled = digits.checked_mul(factor)?;
-    match u32::try_from(exponent) {
-        Ok(up) => scaled.checked_mul(10_i128.checked_pow(up)?),
-        Err(_) => Some(scaled / 10_i128.checked_pow(exponent.unsigned_abs())?),
-    }
-}
-
-/// A suffix as a factor and a power of ten.
-fn scale(suffix: &str) -> Option<(i128, i32)> {
-    Some(match suffix {
-        "" => (1, 0),
-        "n" => (1, -9),
-        "u" => (1, -6),
-        "m" => (1, -3),
-        "k" => (1, 3),
-        "M" => (1, 6),
-        "G" => (1, 9),
-        "T" => (1, 12),
-        "P" => (1, 15),
-        "E" => (1, 18),
-        "Ki" => (1 << 10, 0),
-        "Mi" => (1 << 20, 0),
-        "Gi" => (1 << 30, 0),
-        "Ti" => (1 << 40, 0),
-        "Pi" => (1 << 50, 0),
-        "Ei" => (1 << 60, 0),
-        _ => (1, suffix.strip_prefix(['e', 'E'])?.parse().ok()?),
-    })
+/// A quantity as a number; none if the text is none.
+pub fn quantity(text: &str) -> Option<Amount> {
+    tidepool_api::quantity::parse(text)
 }
 
 #[cfg(test)]

@@ -1,9 +1,6 @@
 //! Suspension: taking a component's pods away on request, and giving them back. Volumes, Services and configuration stay.
 
-use tidepool_api::{
-    Component, TidbCluster,
-    status::{CommonStatus, Phase},
-};
+use tidepool_api::{Component, TidbCluster, status::Phase};
 
 use crate::{
     ObjectRef, Plan,
@@ -89,28 +86,7 @@ fn remove(component: Component, set: Option<&LiveSet>, plan: &mut Plan) {
 /// The first component that goes before this one and has not gone.
 fn not_yet_suspended(cluster: &TidbCluster, component: Component) -> Option<Component> {
     let before = ORDER.into_iter().take_while(|other| *other != component);
-    before.into_iter().find(|other| {
-        cluster.component(*other).is_some_and(|view| view.suspend()) && !suspended(common_status(cluster, *other))
-    })
-}
-
-/// Phase `Suspend`, and no StatefulSet left.
-fn suspended(status: Option<&CommonStatus>) -> bool {
-    status.is_some_and(|status| status.phase == Phase::SUSPEND && status.stateful_set.is_none())
-}
-
-/// The part of a component's status that all components have.
-pub fn common_status(cluster: &TidbCluster, component: Component) -> Option<&CommonStatus> {
-    let status = cluster.status.as_ref()?;
-    match component {
-        Component::Discovery => None,
-        Component::Pd => status.pd.as_ref().map(|s| &s.common),
-        Component::Tso | Component::Scheduling => status.pdms.get(component.name()).map(|s| &s.common),
-        Component::Tikv => status.tikv.as_ref().map(|s| &s.common),
-        Component::Tidb => status.tidb.as_ref().map(|s| &s.common),
-        Component::Tiflash => status.tiflash.as_ref().map(|s| &s.common),
-        Component::Ticdc => status.ticdc.as_ref().map(|s| &s.common),
-        Component::Pump => status.pump.as_ref().map(|s| &s.common),
-        Component::Tiproxy => status.tiproxy.as_ref().map(|s| &s.common),
-    }
+    before
+        .into_iter()
+        .find(|other| cluster.component(*other).is_some_and(|view| view.suspend()) && !cluster.suspended(*other))
 }

@@ -3,7 +3,10 @@
 //! It answers "what would exist if nothing went wrong", for rendering from nothing and for tests of policies. It is no
 //! simulator: nothing takes time and nothing fails unless the caller says so.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde_json::{Value, json, value::RawValue};
 
@@ -37,6 +40,8 @@ pub struct World {
     pub pd: PdView,
     /// Answers of pods to probes, by pod and path; the others answer 200 and an empty object.
     pub answers: BTreeMap<(String, String), Known<ProbeAnswer>>,
+    /// Pods whose members were removed from PD: with the data that they have they cannot join again.
+    departed: BTreeSet<String>,
     objects: BTreeMap<Key, Value>,
     /// Keys in the order in which the objects were created.
     created: Vec<Key>,
@@ -55,16 +60,12 @@ impl World {
         if metadata["generation"].is_null() {
             metadata["generation"] = 1.into();
         }
-        let pd = PdView {
-            members: Err(Unknown::Failed("PD does not answer".into())),
-            stores: Err(Unknown::Failed("PD does not answer".into())),
-            documents: BTreeMap::new(),
-        };
         Self {
             cluster,
             now_ms: START_MS,
-            pd,
+            pd: silent_pd(),
             answers: BTreeMap::new(),
+            departed: BTreeSet::new(),
             objects: BTreeMap::new(),
             created: Vec::new(),
             version: 0,
@@ -108,6 +109,9 @@ impl World {
     pub fn remove(&mut self, kind: &str, name: &str) {
         let key = (kind.to_owned(), name.to_owned());
         self.objects.remove(&key);
+        if kind == "PersistentVolumeClaim" {
+            self.departed.retain(|pod| !name.ends_with(&format!("-{pod}")));
+        }
         self.created.retain(|other| *other != key);
     }
 
@@ -149,11 +153,7 @@ impl World {
                 }
                 Action::Delete { target, .. } => self.remove(&target.kind, &target.name),
                 Action::TransferPdLeader { to } => self.lead(to),
-                Action::DeletePdMember { id } => {
-                    if let Ok(members) = &mut self.pd.members {
-                        members.retain(|member| member.id != *id);
-                    }
-                }
+                Action::DeletePdMember { id } => self.leave(id),
                 _ => {}
             }
         }
@@ -176,6 +176,22 @@ impl World {
     fn lead(&mut self, name: &str) {
         for member in self.pd.members.iter_mut().flatten() {
             member.leader = member.name == name;
+        }
+    }
+
+    fn leave(&mut self, id: &str) {
+        let Ok(members) = &mut self.pd.members else { return };
+        let Some(at) = members.iter().position(|member| member.id == id) else { return };
+        let pod = members.remove(at).name.split('.').next().unwrap_or_default().to_owned();
+        self.set_ready(&pod, false);
+        self.departed.insert(pod);
+    }
+
+    /// Makes a pod ready, or not.
+    pub fn set_ready(&mut self, pod: &str, ready: bool) {
+        let status = if ready { "True" } else { "False" };
+        if let Some(pod) = self.get_mut("Pod", pod) {
+            pod["status"]["conditions"] = json!([{"type": "Ready", "status": status}]);
         }
     }
 
@@ -282,13 +298,14 @@ impl World {
         };
         let member_pods: Vec<String> = if own { of("pd") } else { vec!["other-pd-0".into()] };
         if member_pods.is_empty() {
+            self.pd = silent_pd();
             return;
         }
         let mut members = std::mem::replace(&mut self.pd.members, Ok(Vec::new())).unwrap_or_default();
         for pod in member_pods {
             let address = host(&pod, "pd");
             let member_name = if long { address.clone() } else { pod.clone() };
-            if members.iter().any(|member| member.name == member_name) {
+            if self.departed.contains(&pod) || members.iter().any(|member| member.name == member_name) {
                 continue;
             }
             let id = format!("{}", 1 + members.iter().filter_map(|m| m.id.parse::<u64>().ok()).max().unwrap_or(0));
@@ -399,6 +416,12 @@ impl Facts for World {
     }
 }
 
+/// A PD that does not answer.
+fn silent_pd() -> PdView {
+    let silent = || Unknown::Failed("PD does not answer".into());
+    PdView { members: Err(silent()), stores: Err(silent()), documents: BTreeMap::new() }
+}
+
 fn parsed<'a>(objects: impl Iterator<Item = &'a Value>) -> Objects {
     objects.filter_map(|object| Object::parse(raw(object)).ok()).map(Arc::new).collect()
 }
@@ -439,7 +462,13 @@ fn pod_of(set: &Value, pod: &str, revision: &str) -> Value {
     labels[REVISION] = revision.into();
     json!({
         "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": pod, "labels": labels, "annotations": template["metadata"]["annotations"]},
+        "metadata": {
+            "name": pod, "labels": labels, "annotations": template["metadata"]["annotations"],
+            "ownerReferences": [{
+                "apiVersion": "apps/v1", "kind": "StatefulSet", "name": name(set), "uid": set["metadata"]["uid"],
+                "controller": true, "blockOwnerDeletion": true,
+            }],
+        },
         "spec": spec,
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     })

@@ -72,7 +72,7 @@ pub fn rest(world: &mut World, policies: &[Deciding<'_>]) -> Result<(), RenderEr
     let mut last = String::new();
     for _ in 0..ROUNDS_MAX {
         world.settle();
-        match round(world, policies)? {
+        match round(world, policies)?.wrote {
             None => return Ok(()),
             Some(component) => last = component,
         }
@@ -80,12 +80,21 @@ pub fn rest(world: &mut World, policies: &[Deciding<'_>]) -> Result<(), RenderEr
     Err(RenderError::NoRest { component: last })
 }
 
-/// One round: every policy in its turn, until one holds the later ones back. The component that wrote last, if any did.
+/// What happened in one round.
+#[derive(Clone, Debug, Default)]
+pub struct Round {
+    /// The plans, each with its component, in order.
+    pub plans: Vec<(String, Plan)>,
+    /// Component that wrote last; none if nothing was written.
+    pub wrote: Option<String>,
+}
+
+/// One round: every policy in its turn, until one holds the later ones back.
 ///
 /// # Errors
 /// As [`render`].
-pub fn round(world: &mut World, policies: &[Deciding<'_>]) -> Result<Option<String>, RenderError> {
-    let mut wrote = None;
+pub fn round(world: &mut World, policies: &[Deciding<'_>]) -> Result<Round, RenderError> {
+    let mut round = Round::default();
     for policy in policies {
         let component = &policy.descriptor.component;
         let snapshot = Arc::new(world.snapshot(&policy.descriptor, &policy.settings));
@@ -99,11 +108,13 @@ pub fn round(world: &mut World, policies: &[Deciding<'_>]) -> Result<Option<Stri
         let before = world.cluster["status"].clone();
         world.apply(&policy.descriptor, &plan);
         if !plan.actions.is_empty() || world.cluster["status"] != before {
-            wrote = Some(component.clone());
+            round.wrote = Some(component.clone());
         }
-        if plan.hold_later {
+        let hold_later = plan.hold_later;
+        round.plans.push((component.clone(), plan));
+        if hold_later {
             break;
         }
     }
-    Ok(wrote)
+    Ok(round)
 }

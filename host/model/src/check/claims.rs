@@ -1,10 +1,14 @@
 //! S10, S11: data is deleted only where the spec allows it and nothing uses it any more.
 
+use std::sync::Arc;
+
 use serde_json::Value;
+use tidepool_api::labels::PVC_DEFER_DELETING;
 
 use super::{
     ClusterFacts, Facts, Violation,
-    facts::{component, value},
+    facts::{component, pod_of, value},
+    members::is_ready,
     stores::{living_store, stores},
 };
 use crate::{
@@ -41,14 +45,20 @@ fn refusal(
     target: &ObjectRef,
     uid: Option<&str>,
 ) -> Result<Option<String>, Unknown> {
-    if cluster.spec["enablePVReclaim"] != true {
-        return Ok(Some("spec.enablePVReclaim is not set".into()));
-    }
     let Some(claim) = facts.object(target)? else { return Ok(Some("it does not exist".into())) };
     if uid != Some(claim.head.uid.as_str()) {
         return Ok(Some("its uid is not the one that was seen".into()));
     }
     let pods = facts.objects("v1", "Pod")?;
+    if component(&claim) == "pd" && lost_member(facts, &pods, &target.name)? {
+        return Ok(None);
+    }
+    // Marked as that of a pod that was scaled in, it goes before a new pod takes the name (S13), whatever the spec says
+    // of volumes that nobody needs.
+    let marked = claim.annotations.get(PVC_DEFER_DELETING).is_some_and(|time| !time.is_empty());
+    if !marked && cluster.spec["enablePVReclaim"] != true {
+        return Ok(Some("spec.enablePVReclaim is not set".into()));
+    }
     if let Some(pod) = pods.iter().find(|pod| mounts(pod, &target.name)) {
         return Ok(Some(format!("pod {} uses it", pod.head.name)));
     }
@@ -63,6 +73,15 @@ fn refusal(
         }
     }
     Ok(None)
+}
+
+/// The claim's pod is there, does not serve, and PD, which has a leader, lists no member in it: its data is that of a
+/// member that was removed, with which no member can start any more.
+fn lost_member(facts: &dyn Facts, pods: &[Arc<Object>], claim: &str) -> Result<bool, Unknown> {
+    let members = facts.pd().members.as_ref().map_err(Clone::clone)?;
+    let led = members.iter().any(|member| member.leader);
+    let Some(pod) = pods.iter().find(|pod| mounts(pod, claim)) else { return Ok(false) };
+    Ok(led && !is_ready(pod) && !members.iter().any(|member| pod_of(&member.name) == pod.head.name))
 }
 
 fn mounts(pod: &Object, claim: &str) -> bool {

@@ -292,6 +292,29 @@ fn s10_claims_go_only_when_nothing_needs_them() {
     let other =
         plan([Action::Delete { target: reference("PersistentVolumeClaim", "tikv-c-tikv-3"), expect: uid("x") }]);
     assert_eq!(world.broken(&other), ["S19", "S10"]);
+    world.spec["enablePVReclaim"] = false.into();
+    assert_eq!(world.broken(&delete), ["S10"], "the spec does not allow it");
+    let claim = world.objects.iter_mut().find(|o| o["metadata"]["name"] == "tikv-c-tikv-3").unwrap();
+    claim["metadata"]["annotations"] = json!({"tidb.pingcap.com/pvc-defer-deleting": "2023-11-14T22:13:20Z"});
+    assert_eq!(world.broken(&delete), [""; 0], "it was scaled in");
+}
+
+#[test]
+fn s10_the_volume_of_a_removed_pd_member_goes_under_its_pod() {
+    let mut world = World::new(3, 3);
+    world.objects.push(claim("pd", 2));
+    let delete =
+        plan([Action::Delete { target: reference("PersistentVolumeClaim", "pd-c-pd-2"), expect: uid("claim-2") }]);
+    assert_eq!(world.broken(&delete), ["S10"], "it is a member");
+    world.members().retain(|member| member.name != "c-pd-2");
+    assert_eq!(world.broken(&delete), ["S10"], "its pod serves");
+    let pod = world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-pd-2").unwrap();
+    pod["status"]["conditions"] = json!([]);
+    assert_eq!(world.broken(&delete), [""; 0]);
+    world.members()[0].leader = false;
+    assert_eq!(world.broken(&delete), ["S10"], "PD has no leader to say so");
+    world.pd.members = Err(Unknown::NotSynced);
+    assert_eq!(world.broken(&delete), ["S33"]);
 }
 
 #[test]

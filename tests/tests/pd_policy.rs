@@ -1,0 +1,330 @@
+//! What the PD policy does, action by action, on a pretended cluster. The host's own checker looks at every plan.
+
+use serde_json::{Value, json};
+use tidepool_model::{
+    plan::Action,
+    pretend::World,
+    render::{self, Deciding},
+};
+use tidepool_sdk::native::deciding;
+
+/// More rounds than any of these stories takes.
+const ROUNDS_MAX: usize = 60;
+
+/// A cluster, its policies, and what they did.
+struct Story {
+    world: World,
+    policies: Vec<Deciding<'static>>,
+}
+
+fn cluster(replicas: i32) -> Value {
+    json!({
+        "apiVersion": "pingcap.com/v1alpha1", "kind": "TidbCluster",
+        "metadata": {"name": "c", "namespace": "n"},
+        "spec": {
+            "version": "v8.5.2",
+            "pd": {
+                "baseImage": "pingcap/pd", "replicas": replicas, "config": {}, "requests": {"storage": "1Gi"},
+            },
+        },
+    })
+}
+
+impl Story {
+    /// A cluster that has come to rest.
+    fn at_rest(cluster: Value) -> Self {
+        let policies = vec![deciding::<policy_pd::Pd>(&json!({}))];
+        let mut story = Self { world: World::new(cluster), policies };
+        story.run();
+        story
+    }
+
+    /// The user changes the spec.
+    fn edit(&mut self, change: impl FnOnce(&mut Value)) {
+        change(&mut self.world.cluster["spec"]);
+        let generation = self.world.cluster["metadata"]["generation"].as_i64().unwrap_or_default();
+        self.world.cluster["metadata"]["generation"] = (generation + 1).into();
+    }
+
+    /// One round, and what was done in it.
+    fn round(&mut self) -> Vec<String> {
+        let round = render::round(&mut self.world, &self.policies).unwrap_or_else(|error| panic!("{error}"));
+        let actions = round.plans.iter().flat_map(|(_, plan)| &plan.actions);
+        actions.filter(|action| !matches!(action, Action::Event { .. })).map(line).collect()
+    }
+
+    /// Reasons of what is waited for, in a round that changes nothing in the world.
+    fn waiting(&mut self) -> Vec<String> {
+        let mut copy = self.world.clone();
+        let round = render::round(&mut copy, &self.policies).unwrap_or_else(|error| panic!("{error}"));
+        round.plans.iter().flat_map(|(_, plan)| plan.waiting.iter().map(|on| on.reason.clone())).collect()
+    }
+
+    /// Rounds until nothing is done any more, with a world that follows at once.
+    fn run(&mut self) -> Vec<String> {
+        let mut all = Vec::new();
+        for _ in 0..ROUNDS_MAX {
+            self.world.settle();
+            let status = self.world.cluster["status"].clone();
+            let done = self.round();
+            if done.is_empty() && self.world.cluster["status"] == status {
+                return all;
+            }
+            all.extend(done);
+        }
+        panic!("no rest: {all:#?}");
+    }
+
+    fn pd(&self) -> &Value {
+        &self.world.cluster["status"]["pd"]
+    }
+
+    fn leader(&self) -> String {
+        let members = self.world.pd.members.as_ref().expect("PD answers");
+        members.iter().find(|member| member.leader).map(|member| member.name.clone()).unwrap_or_default()
+    }
+
+    fn lead(&mut self, name: &str) {
+        for member in self.world.pd.members.as_mut().expect("PD answers") {
+            member.leader = member.name == name;
+        }
+    }
+
+    fn set_health(&mut self, name: &str, healthy: bool) {
+        for member in self.world.pd.members.as_mut().expect("PD answers") {
+            if member.name == name {
+                member.healthy = healthy;
+            }
+        }
+        self.world.set_ready(name, healthy);
+    }
+
+    fn set(&self) -> &Value {
+        self.world.get("StatefulSet", "c-pd").expect("the set exists")
+    }
+}
+
+fn line(action: &Action) -> String {
+    match action {
+        Action::Replace { object, .. } if object["kind"] == "StatefulSet" => format!(
+            "replace statefulset replicas={} partition={}",
+            object["spec"]["replicas"], object["spec"]["updateStrategy"]["rollingUpdate"]["partition"]
+        ),
+        action => format!("{} {}", action.verb(), action.subject()),
+    }
+}
+
+#[test]
+fn a_new_cluster_comes_up_and_then_nothing_is_written() {
+    let mut story = Story::at_rest(cluster(3));
+    assert_eq!(story.pd()["phase"], "Normal");
+    assert_eq!(story.pd()["synced"], true);
+    assert_eq!(story.pd()["members"].as_object().map(serde_json::Map::len), Some(3));
+    assert_eq!(story.pd()["image"], "pingcap/pd:v8.5.2");
+    assert_eq!(story.world.cluster["status"]["clusterID"], "7000000000000000001");
+    assert_eq!(story.waiting(), [""; 0]);
+    assert_eq!(story.run(), [""; 0]);
+}
+
+#[test]
+fn members_are_added_one_at_a_time() {
+    let mut story = Story::at_rest(cluster(3));
+    story.edit(|spec| spec["pd"]["replicas"] = 5.into());
+    let done = story.run();
+    assert_eq!(done, ["replace statefulset replicas=4 partition=5", "replace statefulset replicas=5 partition=5"]);
+    assert_eq!(story.world.pd.members.as_ref().map(Vec::len), Ok(5));
+}
+
+#[test]
+fn a_member_leaves_pd_before_its_pod_goes_and_its_volume_goes_before_the_next_one_comes() {
+    let mut story = Story::at_rest(cluster(4));
+    story.lead("c-pd-3");
+    story.edit(|spec| spec["pd"]["replicas"] = 3.into());
+    assert_eq!(
+        story.run(),
+        [
+            "transfer-pd-leader pd member/c-pd-0",
+            "delete-pd-member pd member/4",
+            "merge-patch persistentvolumeclaim/pd-c-pd-3",
+            "replace statefulset replicas=3 partition=3",
+        ]
+    );
+    story.edit(|spec| spec["pd"]["replicas"] = 4.into());
+    let done = story.run();
+    assert_eq!(done, ["delete persistentvolumeclaim/pd-c-pd-3", "replace statefulset replicas=4 partition=4"]);
+    assert_eq!(story.world.pd.members.as_ref().map(Vec::len), Ok(4));
+}
+
+#[test]
+fn no_member_leaves_while_the_others_would_be_no_quorum() {
+    let mut story = Story::at_rest(cluster(3));
+    story.set_health("c-pd-0", false);
+    story.lead("c-pd-1");
+    story.edit(|spec| spec["pd"]["replicas"] = 2.into());
+    assert_eq!(story.round(), [""; 0]);
+    assert!(story.waiting().contains(&"QuorumAtRisk".to_owned()));
+}
+
+#[test]
+fn an_upgrade_moves_the_leader_away_from_each_pod_before_it_restarts() {
+    for leader in 0..3 {
+        let mut story = Story::at_rest(cluster(3));
+        story.lead(&format!("c-pd-{leader}"));
+        story.edit(|spec| spec["version"] = "v8.5.3".into());
+        let done = story.run();
+        let rolls: Vec<_> = done.iter().filter(|line| line.starts_with("replace")).cloned().collect();
+        assert_eq!(
+            rolls,
+            [
+                "replace statefulset replicas=3 partition=3",
+                "replace statefulset replicas=3 partition=2",
+                "replace statefulset replicas=3 partition=1",
+                "replace statefulset replicas=3 partition=0",
+                "replace statefulset replicas=3 partition=3",
+            ],
+            "leader {leader}"
+        );
+        assert_eq!(done.iter().filter(|line| line.starts_with("transfer")).count(), usize::from(leader == 2) + 1);
+        assert_eq!(story.pd()["image"], "pingcap/pd:v8.5.3");
+        for ordinal in 0..3 {
+            let pod = story.world.get("Pod", &format!("c-pd-{ordinal}")).expect("the pod exists");
+            assert_eq!(pod["spec"]["containers"][0]["image"], "pingcap/pd:v8.5.3");
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_waits_for_a_member_that_is_not_well() {
+    let mut story = Story::at_rest(cluster(3));
+    story.edit(|spec| spec["version"] = "v8.5.3".into());
+    story.round();
+    story.world.settle();
+    assert_eq!(story.round(), ["replace statefulset replicas=3 partition=2"]);
+    story.world.settle();
+    story.set_health("c-pd-2", false);
+    assert_eq!(story.round(), [""; 0]);
+    assert_eq!(story.waiting()[0], "PodsNotReady");
+    story.set_health("c-pd-2", true);
+    let ready = ("c-pd-2".to_owned(), "/pd/api/v2/ready".to_owned());
+    let busy = tidepool_model::snapshot::ProbeAnswer { status: 503, body: String::new() };
+    story.world.answers.insert(ready.clone(), Ok(busy));
+    assert_eq!(story.round(), [""; 0]);
+    assert_eq!(story.waiting(), ["MemberUnhealthy"]);
+    story.world.answers.remove(&ready);
+    assert_eq!(story.round(), ["replace statefulset replicas=3 partition=1"]);
+}
+
+#[test]
+fn a_changed_configuration_reaches_the_pods_only_under_rolling_update() {
+    let mut story = Story::at_rest(cluster(3));
+    story.edit(|spec| spec["pd"]["config"] = json!({"lease": 3}));
+    assert_eq!(story.run(), ["replace configmap/c-pd"]);
+    story.edit(|spec| spec["configUpdateStrategy"] = "RollingUpdate".into());
+    assert_eq!(story.run(), [""; 0], "the strategy alone restarts nothing");
+    story.edit(|spec| spec["pd"]["config"] = json!({"lease": 5}));
+    let done = story.run();
+    assert!(done[0].starts_with("create configmap/c-pd-"), "{done:?}");
+    assert!(done.contains(&"replace statefulset replicas=3 partition=0".to_owned()), "{done:?}");
+}
+
+#[test]
+fn a_lost_member_is_replaced_and_the_spare_one_goes_again() {
+    let mut story = Story::at_rest(cluster(3));
+    story.lead("c-pd-0");
+    story.set_health("c-pd-2", false);
+    assert_eq!(story.round(), [""; 0]);
+    assert!(story.waiting().contains(&"Failover".to_owned()));
+    story.world.now_ms += 299_000;
+    assert_eq!(story.round(), [""; 0]);
+    story.world.now_ms += 2_000;
+    assert_eq!(story.round(), [""; 0], "it is marked");
+    assert!(story.pd()["failureMembers"]["c-pd-2"].is_object());
+    assert_eq!(story.round(), ["delete-pd-member pd member/3"]);
+    assert_eq!(story.round(), ["delete persistentvolumeclaim/pd-c-pd-2", "delete pod/c-pd-2"]);
+    assert_eq!(story.pd()["failureMembers"]["c-pd-2"]["memberDeleted"], true);
+    let done = story.run();
+    assert_eq!(
+        done,
+        [
+            "replace statefulset replicas=4 partition=4",
+            "delete-pd-member pd member/5",
+            "merge-patch persistentvolumeclaim/pd-c-pd-3",
+            "replace statefulset replicas=3 partition=3",
+        ]
+    );
+    assert!(story.pd()["failureMembers"].is_null());
+    assert_eq!(story.pd()["members"].as_object().map(serde_json::Map::len), Some(3));
+}
+
+#[test]
+fn without_a_quorum_nothing_is_done() {
+    let mut story = Story::at_rest(cluster(3));
+    story.set_health("c-pd-1", false);
+    story.set_health("c-pd-2", false);
+    story.world.now_ms += 3_600_000;
+    story.round();
+    story.world.now_ms += 3_600_000;
+    assert_eq!(story.round(), [""; 0]);
+    assert!(story.waiting().contains(&"QuorumAtRisk".to_owned()));
+    story.world.pd.members = Err(tidepool_model::Unknown::Failed("no answer".into()));
+    story.edit(|spec| {
+        spec["version"] = "v8.5.3".into();
+        spec["pd"]["replicas"] = 1.into();
+    });
+    assert_eq!(story.round(), [""; 0]);
+    assert_eq!(story.pd()["synced"], false);
+    assert!(story.waiting().contains(&"PdUnknown".to_owned()));
+}
+
+#[test]
+fn a_forced_upgrade_of_a_dead_pd_changes_its_template_and_not_its_size() {
+    let mut story = Story::at_rest(cluster(3));
+    story.world.pd.members = Err(tidepool_model::Unknown::Failed("no answer".into()));
+    for ordinal in 0..3 {
+        story.world.set_ready(&format!("c-pd-{ordinal}"), false);
+    }
+    story.world.cluster["metadata"]["annotations"] = json!({"tidb.pingcap.com/force-upgrade": "true"});
+    story.edit(|spec| {
+        spec["version"] = "v8.5.3".into();
+        spec["pd"]["replicas"] = 1.into();
+    });
+    assert_eq!(story.round(), ["replace statefulset replicas=3 partition=0"]);
+}
+
+#[test]
+fn a_paused_cluster_is_watched_and_not_written() {
+    let mut story = Story::at_rest(cluster(3));
+    story.edit(|spec| {
+        spec["paused"] = true.into();
+        spec["version"] = "v8.5.3".into();
+    });
+    story.set_health("c-pd-2", false);
+    assert_eq!(story.round(), [""; 0]);
+    assert_eq!(story.pd()["members"]["c-pd-2"]["health"], false);
+    assert_eq!(story.waiting(), ["Paused"]);
+}
+
+#[test]
+fn a_suspended_pd_goes_and_comes_back() {
+    let mut story = Story::at_rest(cluster(3));
+    story.edit(|spec| spec["suspendAction"] = json!({"suspendStatefulSet": true}));
+    assert_eq!(story.run(), ["delete statefulset/c-pd"]);
+    assert_eq!(story.pd()["phase"], "Suspend");
+    assert!(story.pd()["statefulSet"].is_null());
+    assert!(story.world.get("Service", "c-pd").is_some() && story.world.get("ConfigMap", "c-pd").is_some());
+    story.edit(|spec| spec["suspendAction"] = Value::Null);
+    assert_eq!(story.run(), ["create statefulset/c-pd"]);
+    assert_eq!(story.pd()["phase"], "Normal");
+}
+
+#[test]
+fn empty_slots_that_kubernetes_cannot_leave_empty_are_refused() {
+    let mut story = Story::at_rest(cluster(3));
+    story.world.cluster["metadata"]["annotations"] = json!({"pd.tidb.pingcap.com/delete-slots": "[1]"});
+    story.edit(|spec| spec["pd"]["replicas"] = 2.into());
+    let done = story.run();
+    assert!(done.iter().all(|line| !line.starts_with("delete")), "{done:?}");
+    assert_eq!(story.set()["spec"]["replicas"], 3);
+    assert_eq!(story.leader(), "c-pd-0");
+    assert!(story.waiting().contains(&"CannotApply".to_owned()));
+}
