@@ -77,7 +77,11 @@ pub fn service(cluster: &TidbCluster) -> Service {
     let mut labels = cluster.component(COMPONENT).map(|view| view.labels()).unwrap_or_default();
     labels.extend(component_labels(cluster, COMPONENT));
     let ports = vec![services::port("discovery", DISCOVERY), services::port("proxy", DISCOVERY_PROXY)];
-    let spec = ServiceSpec { type_: Some("ClusterIP".to_owned()), ..services::base(cluster, COMPONENT, ports) };
+    let spec = ServiceSpec {
+        type_: Some("ClusterIP".to_owned()),
+        selector: Some(labels),
+        ..services::base(cluster, COMPONENT, ports)
+    };
     Service { metadata: meta(cluster, COMPONENT, name(cluster)), spec: Some(spec), status: None }
 }
 

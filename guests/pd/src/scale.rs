@@ -6,7 +6,10 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_sdk::{
     Failure, PdMember as Member, Plan,
-    api::{Component, labels::delete_slots},
+    api::{
+        Component,
+        labels::{STATEFUL_SET_DELETE_SLOTS, delete_slots},
+    },
     claims,
     live::LiveSet,
     slots::{self, Slots},
@@ -23,10 +26,10 @@ use crate::{
 /// # Errors
 /// When claims could not be read.
 pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
-    let spec = wanted.spec.get_or_insert_default();
-    let (actual, desired) = (set.replicas(), spec.replicas.unwrap_or_default());
+    let (actual, desired) = (set.replicas(), world.cluster.desired_replicas(Component::Pd));
     // Until the step is made, the set keeps its size.
-    spec.replicas = Some(actual);
+    wanted.spec.get_or_insert_default().replicas = Some(actual);
+    keep_slots(set, wanted);
     if actual != desired && !slots::delete_slots(world.cluster, Component::Pd).is_empty() {
         let message = "Kubernetes' own StatefulSets cannot leave ordinals empty: PD keeps its size";
         plan.wait(wait::on(Reason::CannotApply, delete_slots(Component::Pd), message));
@@ -48,6 +51,16 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         wanted.spec.get_or_insert_default().replicas = Some(next.replicas);
     }
     Ok(step)
+}
+
+/// Which ordinals are left empty is fixed when the set is made: Kubernetes' own StatefulSets do not look at it, and a
+/// change would only claim that a pod goes.
+fn keep_slots(set: &LiveSet, wanted: &mut StatefulSet) {
+    let annotations = wanted.metadata.annotations.get_or_insert_default();
+    match set.0.annotation(STATEFUL_SET_DELETE_SLOTS) {
+        Some(slots) => annotations.insert(STATEFUL_SET_DELETE_SLOTS.to_owned(), slots.to_owned()),
+        None => annotations.remove(STATEFUL_SET_DELETE_SLOTS),
+    };
 }
 
 fn pod_name(world: &World<'_>, ordinal: i32) -> String {

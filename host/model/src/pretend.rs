@@ -42,6 +42,8 @@ pub struct World {
     pub answers: BTreeMap<(String, String), Known<ProbeAnswer>>,
     /// Pods whose members were removed from PD: with the data that they have they cannot join again.
     departed: BTreeSet<String>,
+    /// Ids that PD has given to members: none is given twice.
+    member_ids: u64,
     objects: BTreeMap<Key, Value>,
     /// Keys in the order in which the objects were created.
     created: Vec<Key>,
@@ -66,6 +68,7 @@ impl World {
             pd: silent_pd(),
             answers: BTreeMap::new(),
             departed: BTreeSet::new(),
+            member_ids: 0,
             objects: BTreeMap::new(),
             created: Vec::new(),
             version: 0,
@@ -308,7 +311,8 @@ impl World {
             if self.departed.contains(&pod) || members.iter().any(|member| member.name == member_name) {
                 continue;
             }
-            let id = format!("{}", 1 + members.iter().filter_map(|m| m.id.parse::<u64>().ok()).max().unwrap_or(0));
+            self.member_ids += 1;
+            let id = self.member_ids.to_string();
             let leader = members.is_empty();
             let client_url = format!("http://{address}:2379");
             members.push(PdMember { id, name: member_name, client_url, healthy: true, leader });
