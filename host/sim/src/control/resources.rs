@@ -58,6 +58,8 @@ pub struct Subresource {
 /// One version of a custom resource.
 #[derive(Debug)]
 pub struct CustomVersion {
+    /// Tells this state of the definition from every other.
+    pub id: u64,
     /// The name of the definition, `plural.group`.
     pub definition: String,
     /// The schema, compiled.
