@@ -11,6 +11,8 @@ async fn main() -> anyhow::Result<()> {
     let address = args.next().unwrap_or_else(|| "127.0.0.1:0".into());
     let file = args.next().unwrap_or_else(|| "kubeconfig".into());
     let mut options = Options::new(Clock::system(), Seed(1));
+    // Short, so that what a forgotten history does can be tried.
+    options.history_age = std::time::Duration::from_secs(30);
     options.data_dir = args.next().map(Into::into);
     let control = ControlPlane::new(options)?;
     let listener = tokio::net::TcpListener::bind(address).await?;

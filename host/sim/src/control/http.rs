@@ -17,7 +17,7 @@ use hyper_util::{
     server::conn::auto,
 };
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::mpsc, task::JoinSet};
+use tokio::{net::TcpListener, task::JoinSet};
 use tower::Service;
 
 use super::{
@@ -57,8 +57,8 @@ impl Document {
 pub enum ResponseBody {
     /// All of it, taken once.
     Whole(Option<Bytes>),
-    /// Ends when the sender goes.
-    Lines(mpsc::Receiver<Bytes>),
+    /// Made as it is read; dropping it ends the watch.
+    Stream(Pin<Box<dyn futures::Stream<Item = Bytes> + Send>>),
 }
 
 impl Body for ResponseBody {
@@ -68,7 +68,7 @@ impl Body for ResponseBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Self::Lines(lines) => lines.poll_recv(cx).map(|line| line.map(|b| Ok(Frame::data(b)))),
+            Self::Stream(lines) => lines.as_mut().poll_next(cx).map(|line| line.map(|b| Ok(Frame::data(b)))),
         }
     }
 }
@@ -163,7 +163,7 @@ impl ApiService {
     {
         let (parts, body) = request.into_parts();
         let answer = match collect(body).await {
-            Ok(body) => super::route::handle(&self.inner, self.read(parts, body)).await,
+            Ok(body) => super::route::handle(&self.inner, &self.read(parts, body)),
             Err(error) => Err(error),
         };
         respond(answer.unwrap_or_else(Answer::from))

@@ -99,17 +99,38 @@ fn known_fields(resource: &ResourceInfo) -> (&'static [&'static str], bool) {
     match (resource.group.as_str(), resource.plural.as_str()) {
         ("", "pods") => (
             &[
-                "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
-                "spec.hostNetwork", "status.phase", "status.podIP", "status.podIPs", "status.nominatedNodeName",
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.podIPs",
+                "status.nominatedNodeName",
             ],
             false,
         ),
         ("" | "events.k8s.io", "events") => (
             &[
-                "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-                "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-                "reportingComponent", "source", "type", "regarding.kind", "regarding.namespace", "regarding.name",
-                "regarding.uid", "regarding.apiVersion", "regarding.resourceVersion", "regarding.fieldPath",
+                "involvedObject.kind",
+                "involvedObject.namespace",
+                "involvedObject.name",
+                "involvedObject.uid",
+                "involvedObject.apiVersion",
+                "involvedObject.resourceVersion",
+                "involvedObject.fieldPath",
+                "reason",
+                "reportingComponent",
+                "source",
+                "type",
+                "regarding.kind",
+                "regarding.namespace",
+                "regarding.name",
+                "regarding.uid",
+                "regarding.apiVersion",
+                "regarding.resourceVersion",
+                "regarding.fieldPath",
                 "reportingController",
             ],
             false,
@@ -304,7 +325,9 @@ fn check_key(key: &str) -> Result<(), String> {
 fn check_value(value: &str) -> Result<(), String> {
     match super::names::label_value(value) {
         None => Ok(()),
-        Some(fault) => Err(format!("unable to parse requirement: values[0][{value}]: Invalid value: {value:?}: {fault}")),
+        Some(fault) => {
+            Err(format!("unable to parse requirement: values[0][{value}]: Invalid value: {value:?}: {fault}"))
+        }
     }
 }
 

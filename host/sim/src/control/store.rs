@@ -117,13 +117,7 @@ pub(super) struct Table {
 
 impl Default for Table {
     fn default() -> Self {
-        Self {
-            objects: BTreeMap::new(),
-            history: VecDeque::new(),
-            first: 0,
-            floor: 0,
-            changed: watch::Sender::new(0),
-        }
+        Self { objects: BTreeMap::new(), history: VecDeque::new(), first: 0, floor: 0, changed: watch::Sender::new(0) }
     }
 }
 

@@ -83,7 +83,8 @@ fn read(object: &Value) -> Vec<Entry> {
 fn write(object: &mut Value, mut entries: Vec<Entry>) {
     entries.retain(|e| !e.set.is_empty());
     entries.sort_by(|a, b| {
-        let key = |e: &Entry| (!e.apply, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone());
+        let key =
+            |e: &Entry| (!e.apply, e.time.clone(), e.manager.clone(), e.api_version.clone(), e.subresource.clone());
         key(a).cmp(&key(b))
     });
     let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
@@ -101,7 +102,14 @@ fn stripped() -> FieldSet {
         out.insert(&[Step::field(name)]);
     }
     for name in [
-        "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields",
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
         "resourceVersion",
     ] {
         out.insert(&[Step::field("metadata"), Step::field(name)]);
@@ -223,7 +231,13 @@ pub(in crate::control) fn apply(
 fn before_first_apply(live: &Value, ty: Ty<'_>, writer: &Writer<'_>) -> Entry {
     let created = live["metadata"]["creationTimestamp"].as_str().unwrap_or(writer.now);
     let set = typed::to_set(live, ty).difference(&stripped());
-    Entry { manager: "before-first-apply".into(), time: created.into(), subresource: String::new(), set, ..Entry::of(writer, false) }
+    Entry {
+        manager: "before-first-apply".into(),
+        time: created.into(),
+        subresource: String::new(),
+        set,
+        ..Entry::of(writer, false)
+    }
 }
 
 /// Drops what this manager applied last time, does not apply now, and nobody else owns.

@@ -5,7 +5,10 @@ use std::sync::OnceLock;
 use serde_json::{Map, Value};
 
 use super::set::{FieldSet, Step, quoted};
-use crate::control::schema::{self, Definition, Field, ListKind, Type, structural::Structural};
+use crate::control::{
+    patch::MergeKey,
+    schema::{self, Definition, Field, ListKind, Type, structural::Structural},
+};
 
 /// The type of a value, as far as ownership cares.
 #[derive(Clone, Copy)]
@@ -72,7 +75,13 @@ impl<'a> Ty<'a> {
             Self::Any | Self::Scalar(_) => Shape::Leaf,
             Self::Struct(definition) if definition.atomic => Shape::Leaf,
             Self::Struct(_) => Shape::Map,
-            Self::Map(_, atomic) => if atomic { Shape::Leaf } else { Shape::Map },
+            Self::Map(_, atomic) => {
+                if atomic {
+                    Shape::Leaf
+                } else {
+                    Shape::Map
+                }
+            }
             Self::List(_, kind) => list_shape(kind),
             Self::Root(_) => Shape::Map,
             Self::Custom(s) if s.atomic || s.int_or_string => Shape::Leaf,
@@ -86,7 +95,7 @@ impl<'a> Ty<'a> {
     }
 
     /// The type of a map's entry, and whether it is a declared field; `None` if it may not exist.
-    fn entry(self, name: &str) -> Option<(Self, bool)> {
+    pub(in crate::control) fn entry(self, name: &str) -> Option<(Self, bool)> {
         match self {
             Self::Any => Some((Self::Any, false)),
             Self::Struct(definition) => definition.fields.get(name).map(|f| (Self::of_field(f), true)),
@@ -113,11 +122,21 @@ impl<'a> Ty<'a> {
         }
     }
 
-    fn items(self) -> Self {
+    pub(in crate::control) fn items(self) -> Self {
         match self {
             Self::List(items, _) => Self::of_type(items),
             Self::Custom(s) => s.items.as_deref().map_or(Self::Any, Self::Custom),
             _ => Self::Any,
+        }
+    }
+
+    /// How strategic merge treats the list in a field.
+    pub(in crate::control) fn merge_key(self, name: &str) -> MergeKey<'a> {
+        let Self::Struct(definition) = self else { return MergeKey::None };
+        match definition.fields.get(name) {
+            Some(Field { list: ListKind::Set, .. }) => MergeKey::Scalars,
+            Some(Field { merge_key: Some(key), .. }) => MergeKey::Key(key),
+            _ => MergeKey::None,
         }
     }
 
@@ -359,9 +378,10 @@ fn walk(old: Option<&Value>, new: Option<&Value>, ty: Ty<'_>, path: &mut Vec<Ste
 
 fn walk_map(old: Option<&Value>, new: Option<&Value>, ty: Ty<'_>, path: &mut Vec<Step>, out: &mut Comparison) {
     let (a, b) = (old.and_then(Value::as_object), new.and_then(Value::as_object));
-    let names = a.into_iter().flat_map(Map::keys).chain(
-        b.into_iter().flat_map(Map::keys).filter(|name| a.is_none_or(|a| !a.contains_key(*name))),
-    );
+    let names = a
+        .into_iter()
+        .flat_map(Map::keys)
+        .chain(b.into_iter().flat_map(Map::keys).filter(|name| a.is_none_or(|a| !a.contains_key(*name))));
     for name in names {
         let inner_ty = ty.entry(name).map_or(Ty::Any, |(t, _)| t);
         let stand_in = |side: Option<&Map<String, Value>>| side.filter(|_| ty.by_value(name)).map(|_| empty());

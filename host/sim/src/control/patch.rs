@@ -1,0 +1,99 @@
+//! JSON patch, merge patch and strategic merge patch.
+
+mod strategic;
+
+use serde_json::{Map, Value};
+
+pub(super) use self::strategic::MergeKey;
+use super::{
+    error::{ApiError, Cause},
+    fields::typed::Ty,
+};
+
+/// A patch, read from its body.
+pub(super) enum Patch {
+    Json(json_patch::Patch, String),
+    Merge(Value),
+    Strategic(Map<String, Value>),
+}
+
+/// The answer to a JSON patch that does not apply, whatever the reason.
+fn rejected() -> ApiError {
+    let text = "the server rejected our request due to an error in our request";
+    ApiError { details: Value::Object(Map::new()), ..ApiError::new(422, "Invalid", text) }
+}
+
+fn wrong_shape(value: &Value, wanted: &str) -> ApiError {
+    let kind = match value {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        _ => "number",
+    };
+    ApiError::bad_request(format!("error decoding patch: json: cannot unmarshal {kind} into Go value of type {wanted}"))
+}
+
+impl Patch {
+    pub(super) fn json(body: &[u8]) -> Result<Self, ApiError> {
+        let value = super::body::json(body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+        if !value.is_array() {
+            return Err(wrong_shape(&value, "[]handlers.jsonPatchOp"));
+        }
+        let text = value.to_string();
+        serde_json::from_value(value).map(|patch| Self::Json(patch, text)).map_err(|_| rejected())
+    }
+
+    pub(super) fn merge(body: &[u8]) -> Result<Self, ApiError> {
+        let value = super::body::json(body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
+        match value {
+            Value::Object(_) => Ok(Self::Merge(value)),
+            other => Err(wrong_shape(&other, "map[string]interface {}")),
+        }
+    }
+
+    pub(super) fn strategic(body: &[u8]) -> Result<Self, ApiError> {
+        match super::body::json(body).map_err(ApiError::bad_request)? {
+            Value::Object(map) => Ok(Self::Strategic(map)),
+            other => Err(wrong_shape(&other, "map[string]interface {}")),
+        }
+    }
+
+    /// The patched object.
+    pub(super) fn apply(&self, object: &Value, ty: Ty<'_>) -> Result<Value, ApiError> {
+        match self {
+            Self::Json(patch, _) => {
+                let mut out = object.clone();
+                json_patch::patch(&mut out, patch).map_err(|_| rejected())?;
+                Ok(out)
+            }
+            Self::Merge(patch) => {
+                let mut out = object.clone();
+                json_patch::merge(&mut out, patch);
+                Ok(out)
+            }
+            Self::Strategic(patch) => {
+                let empty = Map::new();
+                let original = object.as_object().unwrap_or(&empty);
+                strategic::merge(original, patch, ty)
+                    .map(Value::Object)
+                    .map_err(|message| ApiError::new(500, "", message))
+            }
+        }
+    }
+
+    /// The error when the patched object cannot be read.
+    pub(super) fn unreadable(&self, patched: &Value, message: &str) -> ApiError {
+        let (shown, message) = match self {
+            Self::Strategic(patch) => {
+                let message = message
+                    .split_once(" of type ")
+                    .filter(|_| message.starts_with("json: "))
+                    .map_or_else(|| message.to_owned(), |(_, ty)| format!("unrecognized type: {ty}"));
+                (strategic::go_shown(&Value::Object(patch.clone())), message)
+            }
+            _ => (format!("{patched}\n"), message.to_owned()),
+        };
+        ApiError::invalid("", "", "", &[Cause::invalid("patch", &shown.trim_end().into(), message)])
+    }
+}
