@@ -1,13 +1,15 @@
 //! Metrics of the operator. Labels are fixed sets: components that have a policy, verbs of the contract, categories of
 //! errors. No name of an object or cluster is a label, so nobody can make the number of series grow.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
     registry::Registry,
 };
+
+use crate::progress::Progress;
 
 /// Seconds: a decision takes tens of microseconds, a round with a dead PD takes its timeouts.
 const BUCKETS: [f64; 13] = [0.000_05, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0];
@@ -106,6 +108,18 @@ impl Metrics {
     /// Notes an action.
     pub fn acted(&self, verb: &'static str, result: &'static str) {
         self.actions.get_or_create(&ActionLabels { verb, result }).inc();
+    }
+
+    /// Sets what is counted over all clusters.
+    pub fn progressed(&self, all: &Progress) {
+        self.clusters.set(all.len().try_into().unwrap_or(i64::MAX));
+        let mut waiting: BTreeMap<&str, i64> = BTreeMap::new();
+        for component in all.values().flat_map(|cluster| &cluster.components) {
+            *waiting.entry(&component.component).or_default() += i64::try_from(component.waiting.len()).unwrap_or(0);
+        }
+        for (component, count) in waiting {
+            self.waiting.get_or_create(&ComponentLabel { component: component.to_owned() }).set(count);
+        }
     }
 
     fn register(&mut self) {

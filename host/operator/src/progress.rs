@@ -71,7 +71,8 @@ impl Feed {
         self.sender.subscribe()
     }
 
-    pub(crate) fn publish(&self, key: &ClusterKey, progress: ClusterProgress) {
+    /// Publishes a cluster's progress; false if it says nothing new.
+    pub(crate) fn publish(&self, key: &ClusterKey, progress: ClusterProgress) -> bool {
         self.sender.send_if_modified(|all| {
             // At rest only the time differs, which is no news.
             let same =
@@ -81,7 +82,12 @@ impl Feed {
             }
             Arc::make_mut(all).insert(key.clone(), Arc::new(progress.clone()));
             true
-        });
+        })
+    }
+
+    /// All clusters now.
+    pub(crate) fn all(&self) -> Arc<Progress> {
+        self.sender.borrow().clone()
     }
 
     pub(crate) fn forget(&self, key: &ClusterKey) {

@@ -95,7 +95,7 @@ impl Queue {
                 entry.again = entry.again.saturating_add(1);
             }
             Next::Retry => {
-                // Changes do not shorten this pause: what failed fails again, and each failure may cause a change.
+                // A change that came during the round does not shorten this pause: the failure itself may have caused it.
                 entry.due = Some(now + doubled(RETRY_MS_MIN, RETRY_MS_MAX, entry.retries));
                 entry.retries = entry.retries.saturating_add(1);
             }

@@ -135,6 +135,7 @@ impl Engine {
     pub(crate) fn forget(&self, key: &ClusterKey) {
         self.recorder.forget(key);
         self.progress.forget(key);
+        self.metrics.progressed(&self.progress.all());
         if let Some(events) = &self.events {
             events.forget(key);
         }
@@ -254,7 +255,9 @@ impl Engine {
         if matches!(written, Ok(true)) {
             self.metrics.status_writes.inc();
         }
-        self.progress.publish(&round.cluster.key, round.progress(&self.store));
+        if self.progress.publish(&round.cluster.key, round.progress(&self.store)) {
+            self.metrics.progressed(&self.progress.all());
+        }
         let next = round.next(&written, self.resync);
         let result = round.steps.iter().find_map(|step| step.failure.as_ref().map(Failure::category));
         self.metrics.rounds.get_or_create(&ResultLabel { result: result.unwrap_or("ok") }).inc();

@@ -212,7 +212,7 @@ impl Store {
         Ok(inner.table(kind.clone(), selection)?.get(namespace, name).map(|entry| entry.object.clone()))
     }
 
-    /// The rows of a component's pods, ordered by ordinal, then name.
+    /// The rows of a component's pods, or of all pods (`*`), ordered by ordinal, then name.
     ///
     /// # Errors
     /// When no complete list of pods and StatefulSets has been seen.
@@ -228,7 +228,7 @@ impl Store {
         let inner = self.lock();
         let pods = inner.table(kinds::kind("v1", "Pod"), Selection::Managed)?.entries(cluster);
         let detail = |entry: &Arc<Entry>| match &entry.detail {
-            Detail::Pod(pod) if entry.component() == component => Some((entry.object.head.name.clone(), pod.clone())),
+            Detail::Pod(pod) if entry.is_of(component) => Some((entry.object.head.name.clone(), pod.clone())),
             _ => None,
         };
         Ok(pods.filter_map(detail).collect())

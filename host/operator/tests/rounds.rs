@@ -19,7 +19,7 @@ use http_body_util::Full;
 use serde_json::{Value, json};
 use tidepool_model::{
     Action, Descriptor, Plan, Snapshot, WaitingOn,
-    descriptor::{Kind, Scope, Watch},
+    descriptor::{Kind, PdRead, Scope, Watch},
     plan::Precondition,
     record::Outcome,
 };
@@ -445,4 +445,79 @@ async fn progress_and_records_tell_what_happened() {
     bed.api.remove(TC, "tidbclusters", "tidb", "basic");
     seconds(5).await;
     assert!(progress.borrow().is_empty());
+}
+
+/// A pod of PD, so that PD is asked.
+fn pd_pod(cluster: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Running"},
+           "metadata": {"name": format!("{cluster}-pd-0"), "namespace": "tidb", "labels": {
+               "app.kubernetes.io/managed-by": "tidb-operator", "app.kubernetes.io/instance": cluster,
+               "app.kubernetes.io/component": "pd"}}})
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_whose_pd_hangs_holds_no_other_back() {
+    let api = Api::default();
+    let mut hanging = cluster("basic");
+    hanging["spec"]["pd"] = json!({});
+    api.put("tidbclusters", hanging);
+    api.put("pods", pd_pod("basic"));
+    api.put("tidbclusters", cluster("other"));
+    let mut pd = wanting("pd", "x");
+    Arc::get_mut(&mut pd).expect("not shared").descriptor.pd = vec![PdRead::Members];
+    let silent = Http::over(tower::service_fn(|_: Request<Full<Bytes>>| {
+        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>()
+    }));
+    let bed = start(&api, vec![pd], |config| config.http = silent);
+    seconds(1).await;
+    assert!(bed.api.get("v1", "configmaps", "tidb", "other-pd").is_some());
+    assert!(bed.config_map("pd").is_none(), "its round still waits for PD");
+    seconds(6).await;
+    assert!(bed.config_map("pd").is_some(), "decided with PD unknown");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pod_template_that_depends_on_the_time_is_refused() {
+    let mut pd = policy("pd", |snapshot| {
+        let mut set = map(snapshot, "pd", "x");
+        set["apiVersion"] = json!("apps/v1");
+        set["kind"] = json!("StatefulSet");
+        let labels = set["metadata"]["labels"].clone();
+        set["spec"] =
+            json!({"template": {"metadata": {"labels": labels, "annotations": {"at": snapshot.now_ms.to_string()}}}});
+        Outcome::Plan(Plan { actions: vec![Action::Create { object: set }], ..Plan::default() })
+    });
+    let kind = Kind { api_version: "apps/v1".into(), kind: "StatefulSet".into() };
+    Arc::get_mut(&mut pd).expect("not shared").descriptor.writes.push(kind);
+    let bed = bed(vec![pd]);
+    seconds(5).await;
+    assert!(bed.api.all("statefulsets").is_empty());
+    let message = bed.status()["waiting"][0]["message"].clone();
+    assert!(message.as_str().is_some_and(|text| text.contains("S15")), "{message}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_start_gives_the_same_writes() {
+    let run = || async {
+        let bed = bed(vec![wanting("pd", "x"), wanting("tikv", "x"), wanting("tidb", "x")]);
+        for name in ["a", "b", "c"] {
+            bed.api.put("tidbclusters", cluster(name));
+        }
+        bed.api.fail("POST configmaps/", 500);
+        seconds(60).await;
+        bed.api.writes()
+    };
+    let (first, second) = (run().await, run().await);
+    assert_eq!(first, second);
+    assert!(first.len() >= 16, "each cluster its objects and a status: {first:#?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_waited_for_is_a_metric() {
+    let bed = bed(vec![policy("pd", |_| Outcome::InvalidSpec("spec.pd.replicas: negative".into()))]);
+    seconds(5).await;
+    let text = bed.operator.metrics().text();
+    assert!(text.contains(r#"tidepool_waiting{component="pd"} 1"#), "{text}");
+    assert!(text.contains("tidepool_clusters 1"), "{text}");
+    assert_eq!(bed.status()["conditions"][0]["reason"], "InvalidSpec");
 }

@@ -103,6 +103,11 @@ impl Entry {
         self.object.labels.get(labels::COMPONENT).map_or("", String::as_str)
     }
 
+    /// Whether it belongs to a component; to `*` every object does.
+    pub fn is_of(&self, component: &str) -> bool {
+        component == "*" || self.component() == component
+    }
+
     /// The TidbCluster that it is.
     pub fn cluster(&self) -> Option<&Arc<Cluster>> {
         if let Detail::Cluster(cluster) = &self.detail { Some(cluster) } else { None }

@@ -115,6 +115,8 @@ fn a_pod_is_updated_when_it_has_its_sets_update_revision() {
     let rows = store.pods(&cluster, "pd").expect("known");
     let seen: Vec<_> = rows.iter().map(|row| (row.ordinal, row.updated, row.ready_since_ms)).collect();
     assert_eq!(seen, [(9, true, 2000), (10, false, 2000)]);
+    assert_eq!(store.pods(&cluster, "*").expect("known").len(), 2);
+    assert!(store.pods(&cluster, "tikv").expect("known").is_empty());
     assert_eq!(store.desired(&cluster, "pd"), 2);
 }
 
