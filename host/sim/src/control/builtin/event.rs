@@ -96,8 +96,15 @@ fn core_validate(event: &Value, _: Option<&Value>) -> Vec<Cause> {
 fn validate(event: &Value, old: Option<&Value>) -> Vec<Cause> {
     match old {
         None => create_faults(event),
-        Some(old) => update_faults(event, old),
+        Some(old) => update_faults(&newer(event), &newer(old)),
     }
+}
+
+/// The event in the newer form, whichever it comes in.
+fn newer(event: &Value) -> Value {
+    let mut event = if event.get("involvedObject").is_some() { from_core(event) } else { event.clone() };
+    default(&mut event);
+    event
 }
 
 fn create_faults(event: &Value) -> Vec<Cause> {

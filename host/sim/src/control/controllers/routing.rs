@@ -16,6 +16,9 @@ use crate::control::path::{at, list, text};
 /// How long an event is kept after it was written last.
 pub const EVENT_TTL: Duration = Duration::from_secs(3600);
 
+/// How long a namespace that is going waits for more of its content to go before it looks again.
+const CONTENT_WAIT: Duration = Duration::from_millis(500);
+
 impl Manager {
     /// Queues what a change from `old` to `new` may concern.
     pub(super) fn route(&mut self, key: &Key, old: Option<&Value>, new: Option<&Value>) {
@@ -146,7 +149,7 @@ impl Manager {
         let namespace = Key::cluster("namespaces", &key.namespace);
         let going = self.cache.get(&namespace).is_some_and(|namespace| is_terminating(&namespace));
         if going && new.is_none_or(|object| !is_terminating(object)) {
-            self.queue.add(Work::Namespace(key.namespace.clone()));
+            self.queue.add_after(Work::Namespace(key.namespace.clone()), Instant::now() + CONTENT_WAIT);
         }
     }
 }

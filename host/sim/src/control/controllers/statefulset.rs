@@ -62,13 +62,13 @@ fn revision_of(pod: &Value) -> &str {
 
 impl Manager {
     pub(super) async fn statefulset(&mut self, key: &Key) -> Result<(), ApiFailure> {
-        let Some(set) = self.cache.get(key) else { return Ok(()) };
+        // A set on its way out makes nothing: a revision made now would hold up a deletion that waits for all of them.
+        let Some(set) = self.cache.get(key).filter(|set| !is_terminating(set)) else { return Ok(()) };
         let pods = self.claim("pods", &set, |set, pod| ordinal(set, pod).is_some()).await?;
         let revisions = self.revisions(&set).await?;
         let mut round = Round::new(key, &set, revisions, pods);
-        let before = Counts::of(&round);
         // What a round did is told by the status even if it could not finish.
-        let result = self.step(&mut round, before).await;
+        let result = self.step(&mut round).await;
         let (counts, result) = match result {
             Ok(counts) => (counts, Ok(())),
             Err(failure) => (Counts::of(&round), Err(failure)),
@@ -78,10 +78,7 @@ impl Manager {
         result
     }
 
-    async fn step(&mut self, round: &mut Round, before: Counts) -> Result<Counts, ApiFailure> {
-        if is_terminating(&round.set) {
-            return Ok(before);
-        }
+    async fn step(&mut self, round: &mut Round) -> Result<Counts, ApiFailure> {
         for ordinal in round.replicas.keys().copied().collect::<Vec<_>>() {
             let step = self.replica(round, ordinal).await?;
             if round.ordered && step == Step::Wait {

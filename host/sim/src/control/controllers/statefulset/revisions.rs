@@ -6,12 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Round, revision_of};
 use crate::control::{
-    controllers::{
-        Manager,
-        api::ApiFailure,
-        cache::Key,
-        owned::{controller_reference, is_terminating},
-    },
+    controllers::{Manager, api::ApiFailure, cache::Key, owned::controller_reference},
     path::{at, int, sorted, text},
 };
 
@@ -86,7 +81,6 @@ impl Manager {
         let equal = all.iter().rposition(|revision| at(revision, "data") == &data);
         let newest = match equal {
             Some(place) if place + 1 == all.len() => all[place].clone(),
-            Some(place) if is_terminating(set) => all[place].clone(),
             // Rolled back: the old revision gets the next number.
             Some(place) => {
                 let mut renumbered = (*all.remove(place)).clone();
