@@ -23,6 +23,7 @@ mod options;
 mod patch;
 mod path;
 mod present;
+mod protobuf;
 pub mod rbac;
 pub mod resources;
 pub mod reviews;

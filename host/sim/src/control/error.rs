@@ -1,5 +1,6 @@
 //! What a request that fails is answered with: a Kubernetes `Status`.
 
+use serde::ser::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// One fault of an object, by field.
@@ -158,7 +159,13 @@ impl ApiError {
 
     /// 422 Invalid with its causes.
     pub fn invalid(group: &str, kind: &str, name: &str, causes: &[Cause]) -> Self {
-        let lines: Vec<String> = causes.iter().map(Cause::line).collect();
+        let mut lines: Vec<String> = Vec::new();
+        for line in causes.iter().map(Cause::line) {
+            // Causes may repeat, the message says each once.
+            if !lines.contains(&line) {
+                lines.push(line);
+            }
+        }
         let text = match lines.as_slice() {
             [one] => one.clone(),
             many => format!("[{}]", many.join(", ")),
@@ -185,6 +192,11 @@ impl ApiError {
         self
     }
 
+    /// The Status as bytes; causes keep the order of the real server's fields, by which clients may sort them.
+    pub(crate) fn body(&self) -> Vec<u8> {
+        serde_json::to_vec(&Ordered(&self.status())).unwrap_or_default()
+    }
+
     /// The Status object.
     pub fn status(&self) -> Value {
         let mut metadata = Map::new();
@@ -200,6 +212,26 @@ impl ApiError {
             status["details"] = self.details.clone();
         }
         status
+    }
+}
+
+/// A Status whose causes are written as reason, message, field.
+struct Ordered<'a>(&'a Value);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let first = ["reason", "message", "field"].into_iter().filter(|_| map.contains_key("field"));
+                let first = first.filter_map(|key| map.get_key_value(key));
+                let rest = map.iter().filter(|(key, _)| {
+                    !(map.contains_key("field") && matches!(key.as_str(), "reason" | "message" | "field"))
+                });
+                serializer.collect_map(first.chain(rest).map(|(key, value)| (key, Ordered(value))))
+            }
+            Value::Array(items) => serializer.collect_seq(items.iter().map(Ordered)),
+            other => other.serialize(serializer),
+        }
     }
 }
 

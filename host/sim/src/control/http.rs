@@ -149,7 +149,10 @@ impl From<ApiError> for Answer {
     fn from(error: ApiError) -> Self {
         let answer = match error.plain {
             true => Document::text(error.message.clone()).into(),
-            false => Self::json(200, &error.status()),
+            false => {
+                let body = error.body().into();
+                Document { content_type: "application/json".into(), body, etag: None }.into()
+            }
         };
         Self { code: error.code, warnings: error.warnings, ..answer }
     }

@@ -20,8 +20,13 @@ use schemas::Style;
 const HASH_BYTES: usize = 8;
 
 /// The document at `path` (segments), if it is below `/openapi`. `query` is the raw query string.
-pub fn respond(registry: &Registry, path: &[&str], _query: &str, _accept: &str) -> Option<Document> {
+pub fn respond(registry: &Registry, path: &[&str], _query: &str, accept: &str) -> Option<Document> {
     match path {
+        // kubectl asks the second version for kinds that the third does not have; then there is nothing to say.
+        ["openapi", "v2"] if accept.contains("com.github.proto-openapi") => Some(Document {
+            content_type: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf".to_owned(),
+            ..Document::text("")
+        }),
         ["openapi", "v3"] => {
             let index = Document::json(&index(registry));
             Some(Document { content_type: "text/plain; charset=utf-8".to_owned(), ..index })

@@ -12,7 +12,7 @@ use super::{
 
 /// A patch, read from its body.
 pub(super) enum Patch {
-    Json(json_patch::Patch, String),
+    Json(json_patch::Patch),
     Merge(Value),
     Strategic(Map<String, Value>),
 }
@@ -34,14 +34,29 @@ fn wrong_shape(value: &Value, wanted: &str) -> ApiError {
     ApiError::bad_request(format!("error decoding patch: json: cannot unmarshal {kind} into Go value of type {wanted}"))
 }
 
+/// The real server replaces a field that is not there by adding it.
+fn lenient(operation: &json_patch::PatchOperation, object: &Value) -> json_patch::PatchOperation {
+    let json_patch::PatchOperation::Replace(replace) = operation else { return operation.clone() };
+    let path = replace.path.to_string();
+    let parent = path.rsplit_once('/').and_then(|(parent, _)| object.pointer(parent));
+    match parent {
+        Some(Value::Object(_)) if object.pointer(&path).is_none() => {
+            json_patch::PatchOperation::Add(json_patch::AddOperation {
+                path: replace.path.clone(),
+                value: replace.value.clone(),
+            })
+        }
+        _ => operation.clone(),
+    }
+}
+
 impl Patch {
     pub(super) fn json(body: &[u8]) -> Result<Self, ApiError> {
         let value = super::body::json(body).map_err(|e| ApiError::bad_request(format!("error decoding patch: {e}")))?;
         if !value.is_array() {
             return Err(wrong_shape(&value, "[]handlers.jsonPatchOp"));
         }
-        let text = value.to_string();
-        serde_json::from_value(value).map(|patch| Self::Json(patch, text)).map_err(|_| rejected())
+        serde_json::from_value(value).map(Self::Json).map_err(|_| rejected())
     }
 
     pub(super) fn merge(body: &[u8]) -> Result<Self, ApiError> {
@@ -62,9 +77,12 @@ impl Patch {
     /// The patched object.
     pub(super) fn apply(&self, object: &Value, ty: Ty<'_>) -> Result<Value, ApiError> {
         match self {
-            Self::Json(patch, _) => {
+            Self::Json(patch) => {
                 let mut out = object.clone();
-                json_patch::patch(&mut out, patch).map_err(|_| rejected())?;
+                for operation in patch.iter() {
+                    let operation = lenient(operation, &out);
+                    json_patch::patch(&mut out, &[operation]).map_err(|_| rejected())?;
+                }
                 Ok(out)
             }
             Self::Merge(patch) => {

@@ -136,6 +136,7 @@ pub(super) fn object(
 pub(super) fn yaml_document(value: &Value) -> super::http::Document {
     let mut text = String::new();
     yaml(value, 0, false, &mut text);
+    text.push('\n');
     let body = bytes::Bytes::from(text.trim_start_matches('\n').to_owned());
     super::http::Document { content_type: "application/yaml".into(), body, etag: None }
 }
@@ -172,9 +173,6 @@ fn yaml(value: &Value, indent: usize, in_list: bool, out: &mut String) {
         Value::Array(_) => out.push_str("[]"),
         Value::String(text) => out.push_str(&yaml_string(text)),
         other => out.push_str(&other.to_string()),
-    }
-    if indent == 0 {
-        out.push('\n');
     }
 }
 

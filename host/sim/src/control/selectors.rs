@@ -330,8 +330,3 @@ fn check_value(value: &str) -> Result<(), String> {
         }
     }
 }
-
-/// Whether a label selector in its string form (of a scale, for example) can be read.
-pub(super) fn labels_of(text: &str) -> Option<Selectors> {
-    parse_labels(text).ok().map(|labels| Selectors { labels, fields: Vec::new() })
-}

@@ -150,6 +150,8 @@ impl Request<'_> {
         let value = match content_type {
             "" | "application/json" => super::body::json(body).map_err(unrecognized)?,
             "application/yaml" => super::body::yaml(body).map_err(unrecognized)?,
+            "application/vnd.kubernetes.protobuf" => super::protobuf::decode(body)
+                .ok_or_else(|| ApiError::bad_request("the protobuf body of the request could not be read"))?,
             _ => {
                 let text = "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf";
                 return Err(ApiError::new(415, "UnsupportedMediaType", text));

@@ -125,7 +125,7 @@ impl Reader {
         let outer = std::mem::replace(&mut self.owner, short(&definition.name).to_owned());
         let mut kept = Map::new();
         for (name, value) in fields {
-            if root && matches!(name.as_str(), "apiVersion" | "kind") {
+            if matches!(name.as_str(), "apiVersion" | "kind") && (root || self.owner == "PersistentVolumeClaim") {
                 kept.insert(name, value);
                 continue;
             }

@@ -36,6 +36,10 @@ fn pod_spec(spec: &mut Value) {
     set_default(spec, "securityContext", json!({}));
     set_default(spec, "schedulerName", "default-scheduler");
     quantity::canonicalize(spec, "overhead");
+    // The older name of the field is kept equal.
+    if let Some(account) = spec.get("serviceAccountName").cloned() {
+        set_default(spec, "serviceAccount", account);
+    }
     let host_network = flag(spec, "hostNetwork");
     for containers in CONTAINER_LISTS {
         list_mut(spec, containers).into_iter().flatten().for_each(|c| container(c, host_network));

@@ -235,7 +235,12 @@ fn workload_faults(workload: &Value, old: Option<&Value>) -> Vec<Cause> {
             "`selector` does not match template `labels`",
         ));
     }
-    causes.extend(pod_validation::pod_spec("spec.template.spec", at(workload, "spec.template.spec")));
+    let mut faults = pod_validation::pod_spec("spec.template.spec", at(workload, "spec.template.spec"));
+    if text(workload, "kind") == "StatefulSet" {
+        // Mounts may name volumes that come from claims.
+        faults.retain(|cause| !cause.field.contains("].volumeMounts["));
+    }
+    causes.extend(faults);
     let restart = text(workload, "spec.template.spec.restartPolicy");
     if restart != "Always" && ["OnFailure", "Never"].contains(&restart) {
         causes.push(Cause::not_supported("spec.template.spec.restartPolicy", &restart.into(), &["Always"]));

@@ -98,7 +98,13 @@ impl<'a> Ty<'a> {
     pub(in crate::control) fn entry(self, name: &str) -> Option<(Self, bool)> {
         match self {
             Self::Any => Some((Self::Any, false)),
-            Self::Struct(definition) => definition.fields.get(name).map(|f| (Self::of_field(f), true)),
+            Self::Struct(definition) => match definition.fields.get(name) {
+                Some(field) => Some((Self::of_field(field), true)),
+                None if matches!(name, "apiVersion" | "kind") && has_identity(definition) => {
+                    Some((Self::Scalar("string"), true))
+                }
+                None => None,
+            },
             Self::Map(values, _) => Some((Self::of_type(values), false)),
             Self::Root(_) if matches!(name, "apiVersion" | "kind") => Some((Self::Scalar("string"), true)),
             Self::Root(_) if name == "metadata" => object_meta().map(|m| (Self::Struct(m), true)),
@@ -169,6 +175,13 @@ impl<'a> Ty<'a> {
             _ => false,
         }
     }
+}
+
+/// Whether a type is an object of its own, with apiVersion and kind.
+fn has_identity(definition: &Definition) -> bool {
+    let is_meta = |f: &Field| matches!(&f.ty, Type::Ref(name) if name.ends_with(".ObjectMeta"));
+    let is_template = definition.name.ends_with("TemplateSpec") || definition.name.ends_with("ClaimTemplate");
+    definition.fields.get("metadata").is_some_and(is_meta) && !is_template
 }
 
 fn list_shape(kind: &ListKind) -> Shape<'_> {

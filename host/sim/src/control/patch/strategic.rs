@@ -175,3 +175,61 @@ pub(super) fn go_shown(value: &Value) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::control::schema;
+
+    fn patched(original: Value, patch: Value) -> Value {
+        let definition = schema::builtin().of_kind("", "v1", "Pod").unwrap();
+        let (original, patch) = (original.as_object().unwrap(), patch.as_object().unwrap());
+        Value::Object(merge(original, patch, Ty::Struct(definition)).unwrap())
+    }
+
+    fn pod(containers: Value) -> Value {
+        json!({"spec": {"containers": containers}})
+    }
+
+    #[test]
+    fn lists_merge_by_key_and_new_entries_come_first() {
+        let original = pod(json!([{"name": "m", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]}]));
+        let patch =
+            pod(json!([{"name": "m", "env": [{"name": "C", "value": "3"}, {"name": "A", "$patch": "delete"}]}]));
+        let want = pod(json!([{"name": "m", "env": [{"name": "C", "value": "3"}, {"name": "B", "value": "2"}]}]));
+        assert_eq!(patched(original, patch), want);
+    }
+
+    #[test]
+    fn an_order_is_kept_and_directives_do_not_stay() {
+        let original = pod(json!([{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]));
+        let patch = json!({"spec": {"$setElementOrder/containers": [{"name": "n"}, {"name": "b"}, {"name": "a"}],
+            "containers": [{"name": "n", "image": "2"}]}});
+        let want = pod(json!([{"name": "n", "image": "2"}, {"name": "b", "image": "1"}, {"name": "a", "image": "1"}]));
+        assert_eq!(patched(original, patch), want);
+    }
+
+    #[test]
+    fn retained_keys_drop_the_others() {
+        let original = json!({"spec": {"volumes": [{"name": "t", "emptyDir": {}}]}});
+        let patch = json!({"spec": {"volumes": [{"name": "t", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}});
+        assert_eq!(patched(original, patch), json!({"spec": {"volumes": [{"name": "t", "hostPath": {"path": "/x"}}]}}));
+    }
+
+    #[test]
+    fn finalizers_are_a_set() {
+        let original = json!({"metadata": {"finalizers": ["a/b"]}});
+        let patch = json!({"metadata": {"finalizers": ["c/d"], "$deleteFromPrimitiveList/finalizers": ["a/b"]}});
+        assert_eq!(patched(original, patch), json!({"metadata": {"finalizers": ["c/d"]}}));
+    }
+
+    #[test]
+    fn an_entry_without_its_key_is_refused() {
+        let definition = schema::builtin().of_kind("", "v1", "Pod").unwrap();
+        let patch = pod(json!([{"image": "x"}]));
+        let fault = merge(&Map::new(), patch.as_object().unwrap(), Ty::Struct(definition)).unwrap_err();
+        assert_eq!(fault, "map: map[image:x] does not contain declared merge key: name");
+    }
+}

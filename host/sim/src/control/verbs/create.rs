@@ -16,7 +16,7 @@ use crate::control::{
     path::text,
     reviews,
     store::object_key,
-    strategy::{self, World as _},
+    strategy,
 };
 
 /// Answers a review, which is stored nowhere.
@@ -84,21 +84,13 @@ pub(super) fn store_new(
     }
     let name = text(&object, "metadata.name").to_owned();
     check_namespace(txn, request, &name)?;
-    prepare(txn, request, &mut object);
-    let causes = faults(txn, request, &object);
-    refuse(resource, &name, &causes)?;
+    identify(txn, request, &mut object);
     let strategy = strategy::of(resource);
+    // Owned is what was sent and its defaults, not what the server decides.
+    own(txn, request, options, &mut object, applied);
+    decide(txn, request, &mut object);
+    refuse(resource, &name, &faults(request, &object))?;
     (strategy.admit)(&object, None, txn)?;
-    let now = txn.now_text();
-    let api_version = resource.api_version();
-    match applied {
-        Some(fields) => object["metadata"]["managedFields"] = fields,
-        None => {
-            let writer =
-                Writer { manager: &options.field_manager, api_version: &api_version, subresource: "", now: &now };
-            managed::update(None, &mut object, ty(resource), &writer, &reset_fields(resource, ""));
-        }
-    }
     let key = object_key(request.namespace.as_deref(), &name);
     if let Some(found) = txn.state.get(request.table(), &key) {
         return Err(exists(request, &name, &found.raw.value));
@@ -139,8 +131,20 @@ fn check_namespace(txn: &Txn<'_>, request: &Request<'_>, name: &str) -> Result<(
     Err(error)
 }
 
-/// What the server decides about a new object.
-fn prepare(txn: &Txn<'_>, request: &Request<'_>, object: &mut Value) {
+/// Sets or takes over the managed fields.
+fn own(txn: &Txn<'_>, request: &Request<'_>, options: &WriteOptions, object: &mut Value, applied: Option<Value>) {
+    let resource = &request.resource;
+    let (now, api_version) = (txn.now_text(), resource.api_version());
+    if let Some(fields) = applied {
+        object["metadata"]["managedFields"] = fields;
+        return;
+    }
+    let writer = Writer { manager: &options.field_manager, api_version: &api_version, subresource: "", now: &now };
+    managed::update(None, object, ty(resource), &writer, &reset_fields(resource, ""));
+}
+
+/// Gives a new object its identity and defaults, and drops what it may not bring along.
+fn identify(txn: &Txn<'_>, request: &Request<'_>, object: &mut Value) {
     let resource = &request.resource;
     let strategy = strategy::of(resource);
     if resource.has_subresource("status")
@@ -162,10 +166,15 @@ fn prepare(txn: &Txn<'_>, request: &Request<'_>, object: &mut Value) {
     }
     match &resource.custom {
         Some(version) => custom::default(object, &version.schema),
-        None => {
-            (strategy.default)(object);
-            (strategy.prepare_create)(object, txn);
-        }
+        None => (strategy.default)(object),
+    }
+}
+
+/// What the server decides about a new object.
+fn decide(txn: &Txn<'_>, request: &Request<'_>, object: &mut Value) {
+    let resource = &request.resource;
+    if resource.custom.is_none() {
+        (strategy::of(resource).prepare_create)(object, txn);
     }
     if resource.plural == "customresourcedefinitions" {
         crd::default(object);
@@ -173,7 +182,7 @@ fn prepare(txn: &Txn<'_>, request: &Request<'_>, object: &mut Value) {
     }
 }
 
-fn faults(_: &Txn<'_>, request: &Request<'_>, object: &Value) -> Vec<crate::control::error::Cause> {
+fn faults(request: &Request<'_>, object: &Value) -> Vec<crate::control::error::Cause> {
     let resource = &request.resource;
     let strategy = strategy::of(resource);
     let mut causes = metadata::validate(object, strategy.name);
@@ -203,5 +212,4 @@ pub(in crate::control) fn system_namespaces(txn: &mut Txn<'_>, resource: &crate:
         managed::update(None, &mut object, txn::ty(resource), &writer, &reset_fields(resource, ""));
         txn.put(resource, name, object);
     }
-    let _ = txn.now();
 }

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine as _,
+    alphabet::URL_SAFE,
+    engine::{GeneralPurpose, GeneralPurposeConfig},
+};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::header;
 use serde_json::{Map, Value, json};
@@ -16,6 +20,15 @@ use crate::control::{
     selectors::Selectors,
     store::{Stored, View},
 };
+
+/// The token's encoding; bits that are left over at the end do not matter.
+const TOKEN: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(base64::engine::DecodePaddingMode::Indifferent),
+);
 
 /// Answers one object.
 pub(super) fn get(request: &Request<'_>) -> Result<Answer, ApiError> {
@@ -105,7 +118,7 @@ impl Continue {
     fn read(token: &str) -> Result<Self, ApiError> {
         let fail =
             |what: &str| ApiError::bad_request(format!("invalid continue token: continue key is not valid: {what}"));
-        let bytes = URL_SAFE_NO_PAD.decode(token.trim_end_matches('=')).map_err(|e| fail(&e.to_string()))?;
+        let bytes = TOKEN.decode(token).map_err(|e| fail(&e.to_string()))?;
         let value: Value = serde_json::from_slice(&bytes).map_err(|_| {
             let first = bytes.first().copied().unwrap_or(b' ');
             let shown = match first {
@@ -122,7 +135,7 @@ impl Continue {
     fn write(&self) -> String {
         let revision = self.revision.and_then(|r| i64::try_from(r).ok()).unwrap_or(-1);
         let value = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": self.after});
-        URL_SAFE_NO_PAD.encode(value.to_string())
+        TOKEN.encode(value.to_string())
     }
 }
 

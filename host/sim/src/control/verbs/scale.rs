@@ -1,11 +1,11 @@
 //! The scale subresource: replicas of a workload under one type for all.
 
-use http::{Method, header};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
     Request, Txn, patch,
-    txn::{ty, view},
+    txn::view,
     update::{Change, store_change},
 };
 use crate::control::{
@@ -131,7 +131,6 @@ fn show(request: &Request<'_>, paths: &ScalePaths, object: &Value, strict: bool)
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
-    let _ = ty(&request.resource);
     Ok(json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}))
 }
 
@@ -153,7 +152,6 @@ fn selector_text(selector: &Value) -> String {
             _ => key.to_owned(),
         });
     }
-    let _ = header::ACCEPT;
     terms.sort();
     terms.join(",")
 }

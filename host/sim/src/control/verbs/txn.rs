@@ -184,5 +184,7 @@ pub(in crate::control) fn refuse(resource: &ResourceInfo, name: &str, causes: &[
     if causes.is_empty() {
         return Ok(());
     }
-    Err(ApiError::invalid(&resource.group, &resource.kind, name, causes))
+    // Events of both groups are one kind to the validation.
+    let group = if resource.group == "events.k8s.io" { "" } else { &resource.group };
+    Err(ApiError::invalid(group, &resource.kind, name, causes))
 }

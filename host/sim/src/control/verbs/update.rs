@@ -43,7 +43,10 @@ pub(super) fn update(request: &Request<'_>) -> Result<Answer, ApiError> {
     }
     let (given, has) = (text(&object, "metadata.uid"), text(&stored.raw.value, "metadata.uid"));
     if !given.is_empty() && given != has {
-        let message = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {has}");
+        let key = format!("/registry/{}/{}", resource.plural, request.key());
+        let message = format!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {given}, UID in object meta: {has}"
+        );
         return Err(ApiError::conflict(&resource.group, &resource.plural, &request.name, &message));
     }
     let change = Change { new: object, applied: false, subresource: &request.subresource };
@@ -77,11 +80,15 @@ pub(super) fn store_change(
     let mut new = change.new;
     check_version(request, &new, stored)?;
     keep_system_fields(&mut new, old);
-    restrict(request, &mut new, old, change.subresource);
     match &resource.custom {
         Some(version) => custom::default(&mut new, &version.schema),
         None => (strategy.default)(&mut new),
     }
+    if !change.applied {
+        // Owned is what was sent and its defaults, not what the server makes of it.
+        own(txn, request, options, &mut new, old, change.subresource);
+    }
+    restrict(request, &mut new, old, change.subresource);
     if resource.custom.is_none() && change.subresource.is_empty() {
         (strategy.prepare_update)(&mut new, old, txn);
     }
@@ -92,13 +99,6 @@ pub(super) fn store_change(
     count_generation(request, &strategy, &mut new, old);
     refuse(resource, &request.name, &faults(request, &strategy, &new, old))?;
     (strategy.admit)(&new, Some(old), txn)?;
-    let now = txn.now_text();
-    let api_version = resource.api_version();
-    if !change.applied {
-        let subresource = if change.subresource == "finalize" { "" } else { change.subresource };
-        let writer = Writer { manager: &options.field_manager, api_version: &api_version, subresource, now: &now };
-        managed::update(Some(old), &mut new, ty(resource), &writer, &reset_fields(resource, change.subresource));
-    }
     let warnings = (strategy.warnings)(&new, Some(old));
     if is_same(&new, old) {
         return Ok((old.clone(), warnings));
@@ -114,6 +114,14 @@ pub(super) fn store_change(
     }
     let stored = txn.put(resource, &request.key(), to_stored(resource, new));
     Ok(((*view(resource, &stored).value).clone(), warnings))
+}
+
+fn own(txn: &Txn<'_>, request: &Request<'_>, options: &WriteOptions, new: &mut Value, old: &Value, subresource: &str) {
+    let resource = &request.resource;
+    let (now, api_version) = (txn.now_text(), resource.api_version());
+    let shown = if subresource == "finalize" { "" } else { subresource };
+    let writer = Writer { manager: &options.field_manager, api_version: &api_version, subresource: shown, now: &now };
+    managed::update(Some(old), new, ty(resource), &writer, &reset_fields(resource, subresource));
 }
 
 fn check_version(request: &Request<'_>, new: &Value, stored: &Stored) -> Result<(), ApiError> {
@@ -187,9 +195,6 @@ fn restrict(request: &Request<'_>, new: &mut Value, old: &Value, subresource: &s
         "finalize" => {
             let given = std::mem::replace(new, old.clone());
             put_or_remove(&mut new["spec"], "finalizers", given["spec"].get("finalizers"));
-        }
-        "" if resource.group.is_empty() && resource.plural == "namespaces" => {
-            put_or_remove(&mut new["spec"], "finalizers", old["spec"].get("finalizers"));
         }
         _ => {}
     }

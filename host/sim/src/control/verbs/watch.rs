@@ -281,13 +281,10 @@ impl Watched {
                 object["rows"] = json!([]);
             }
             Form::Partial(version) => object = present::partial(&object, version),
-            Form::Json | Form::Yaml => self.complete(&mut object),
+            Form::Json | Form::Yaml => {}
         }
         line("BOOKMARK", object.to_string().as_bytes())
     }
-
-    /// Typed clients read a bookmark as a whole object, so fields that they insist on are there, empty.
-    fn complete(&self, _: &mut Value) {}
 }
 
 fn line(kind: &str, object: &[u8]) -> Bytes {
