@@ -30,6 +30,9 @@ pub struct Pd;
 
 export_policy!(Pd);
 
+/// How soon PD is asked again while it is waited for.
+const ASK_AGAIN_MS: u32 = 2_000;
+
 /// Whether a pass goes on after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -59,7 +62,7 @@ impl Policy for Pd {
             }
         };
         if step == Step::Wait {
-            plan.hold_later();
+            hold(plan);
         }
         finish(&world, &status, plan)
     }
@@ -73,8 +76,7 @@ fn act(world: &World<'_>, status: &mut PdStatus, plan: &mut Plan) -> Result<Step
     apply::service(plan, service(&cluster.member_name(Component::Pd))?.as_ref(), &client)?;
     let peer = desired::peer_service(cluster);
     apply::service(plan, service(&cluster.peer_service_name(Component::Pd))?.as_ref(), &peer)?;
-    let config_map = config(world, plan)?;
-    let mut wanted = desired::stateful_set(cluster, &world.view, spec, status, &config_map)?;
+    let mut wanted = configured(world, status, plan)?;
     let Some(set) = &world.set else { return create(world, &wanted, plan) };
     if upgrade::force(world, set, &mut wanted, status) {
         return force(world, set, &wanted, plan);
@@ -88,16 +90,19 @@ fn act(world: &World<'_>, status: &mut PdStatus, plan: &mut Plan) -> Result<Step
     write(world, set, &wanted, plan)
 }
 
-/// Writes the ConfigMap, and answers with its name.
-fn config(world: &World<'_>, plan: &mut Plan) -> Result<String, Failure> {
+/// Writes the ConfigMap, and answers with the StatefulSet that uses it.
+fn configured(world: &World<'_>, status: &PdStatus, plan: &mut Plan) -> Result<StatefulSet, Failure> {
     let World { snapshot, cluster, view, spec, .. } = world;
+    let build = |config_map: &str| desired::stateful_set(cluster, view, spec, status, config_map);
     let Some(data) = desired::config_data(cluster, view, spec)? else {
-        return Ok(desired::legacy_config_map(cluster));
+        return build(&desired::legacy_config_map(cluster));
     };
-    let wanted = config_map::settle(snapshot, watch::CONFIG_MAP, cluster, view, world.set.as_ref(), data)?;
-    let name = wanted.metadata.name.clone().unwrap_or_default();
-    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, &name)?.as_ref(), &wanted, &["data"])?;
-    Ok(name)
+    let set = world.set.as_ref();
+    let (config_map, wanted) =
+        config_map::settle_for_set(snapshot, watch::CONFIG_MAP, cluster, view, set, data, build)?;
+    let name = config_map.metadata.name.as_deref().unwrap_or_default();
+    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, name)?.as_ref(), &config_map, &["data"])?;
+    Ok(wanted)
 }
 
 fn create(world: &World<'_>, wanted: &StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
@@ -133,7 +138,13 @@ fn paused(plan: &mut Plan) -> Step {
 fn finish(world: &World<'_>, status: &status::Written, plan: &mut Plan) -> Result<(), Failure> {
     if !status.pd_available(world) && !world.cluster.spec.paused && world.set.is_some() && !world.view.suspend() {
         plan.wait(status::unavailable(world, &status.pd));
-        plan.hold_later();
+        hold(plan);
     }
     plan.set_status(status)
+}
+
+/// Later components wait, and PD is asked again soon: Kubernetes does not tell when a member is well.
+fn hold(plan: &mut Plan) {
+    plan.hold_later();
+    plan.requeue_after_ms(ASK_AGAIN_MS);
 }

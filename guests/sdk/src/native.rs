@@ -6,6 +6,10 @@ use std::sync::Arc;
 #[cfg(not(target_arch = "wasm32"))]
 use crate::{Failure, Plan, Policy, Snapshot};
 
+/// The vocabulary of a decision, for tests of policies: a pretended cluster, and a round of policies on it.
+#[cfg(not(target_arch = "wasm32"))]
+pub use tidepool_model as model;
+
 /// What `P` decides on `snapshot`.
 ///
 /// # Errors

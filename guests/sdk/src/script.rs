@@ -8,10 +8,14 @@ use tidepool_api::{Component, TidbCluster, names::ports};
 /// Seconds a pod waits for its own name when the spec gives nothing.
 pub const START_TIMEOUT_SECONDS_DEFAULT: i64 = 30;
 
+/// What every script of ours says. Another text was made by another operator.
+pub const MARK: &str = "# Start script by tidepool";
+
 /// Head of every script: strict variables, the pod's annotations, debug mode.
 ///
 /// The annotations are read in a shell of their own: whatever a value holds, it cannot end the script.
 pub const PREAMBLE: &str = r#"#!/bin/sh
+# Start script by tidepool
 set -uo pipefail
 
 annotations_file=/etc/podinfo/annotations

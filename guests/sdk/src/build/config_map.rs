@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::ConfigMap};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tidepool_api::{
@@ -17,8 +17,10 @@ use tidepool_api::{
 
 use crate::{
     Failure, Snapshot,
+    apply::pod_spec_differs,
     build::meta,
     live::{Live, LiveSet},
+    script::MARK,
 };
 
 /// Key of the configuration.
@@ -63,6 +65,48 @@ pub fn settle(
         }
     };
     Ok(ConfigMap { metadata: meta(cluster, view.kind(), name), data: Some(data), ..ConfigMap::default() })
+}
+
+/// The ConfigMap as [`settle`] makes it, and the StatefulSet that `build` makes for its name.
+///
+/// Pods that another operator started keep its script as long as nothing else in them changes: that ours is another text
+/// is no reason to restart them. It comes with the first change that restarts them anyway.
+///
+/// # Errors
+/// As [`settle`] and `build`.
+pub fn settle_for_set(
+    snapshot: &Snapshot,
+    watch: u32,
+    cluster: &TidbCluster,
+    view: &View<'_>,
+    set: Option<&LiveSet>,
+    data: Data,
+    build: impl Fn(&str) -> Result<StatefulSet, Failure>,
+) -> Result<(ConfigMap, StatefulSet), Failure> {
+    let both = |data: Data| {
+        let config_map = settle(snapshot, watch, cluster, view, set, data)?;
+        let wanted = build(config_map.metadata.name.as_deref().unwrap_or_default())?;
+        Ok::<_, Failure>((config_map, wanted))
+    };
+    if let Some(set) = set
+        && let Some(name) = in_use(snapshot, watch, cluster, view.kind(), Some(set), &data)?
+        && let Some(script) = foreign_script(snapshot, watch, &name)?
+    {
+        let mut kept = data.clone();
+        kept.insert(STARTUP_SCRIPT.to_owned(), script);
+        let (config_map, wanted) = both(kept)?;
+        if !pod_spec_differs(set, &wanted) {
+            return Ok((config_map, wanted));
+        }
+    }
+    both(data)
+}
+
+/// The script in a ConfigMap, if another operator made it.
+fn foreign_script(snapshot: &Snapshot, watch: u32, name: &str) -> Result<Option<String>, Failure> {
+    let existing = Live::read(snapshot, watch, name)?;
+    let script = existing.and_then(|live| data_of(&live).remove(STARTUP_SCRIPT));
+    Ok(script.filter(|script| !script.contains(MARK)))
 }
 
 /// Name of the ConfigMap that the pods use; none before there were any.

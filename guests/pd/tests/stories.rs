@@ -1,12 +1,17 @@
 //! What the PD policy does, action by action, on a pretended cluster. The host's own checker looks at every plan.
 
 use serde_json::{Value, json};
-use tidepool_model::{
-    plan::Action,
-    pretend::World,
-    render::{self, Deciding},
+use tidepool_sdk::{
+    PdMember, ProbeAnswer, Unknown,
+    native::{
+        deciding,
+        model::{
+            plan::Action,
+            pretend::World,
+            render::{self, Deciding},
+        },
+    },
 };
-use tidepool_sdk::native::deciding;
 
 /// More rounds than any of these stories takes.
 const ROUNDS_MAX: usize = 60;
@@ -206,7 +211,7 @@ fn an_upgrade_waits_for_a_member_that_is_not_well() {
     assert!(story.waiting().contains(&"PodsNotReady".to_owned()));
     story.set_health("c-pd-2", true);
     let ready = ("c-pd-2".to_owned(), "/pd/api/v2/ready".to_owned());
-    let busy = tidepool_model::snapshot::ProbeAnswer { status: 503, body: String::new() };
+    let busy = ProbeAnswer { status: 503, body: String::new() };
     story.world.answers.insert(ready.clone(), Ok(busy));
     assert_eq!(story.round(), [""; 0]);
     assert_eq!(story.waiting(), ["MemberUnhealthy"]);
@@ -266,7 +271,7 @@ fn without_a_quorum_nothing_is_done() {
     story.world.now_ms += 3_600_000;
     assert_eq!(story.round(), [""; 0]);
     assert!(story.waiting().contains(&"QuorumAtRisk".to_owned()));
-    story.world.pd.members = Err(tidepool_model::Unknown::Failed("no answer".into()));
+    story.world.pd.members = Err(Unknown::Failed("no answer".into()));
     story.edit(|spec| {
         spec["version"] = "v8.5.3".into();
         spec["pd"]["replicas"] = 1.into();
@@ -279,7 +284,7 @@ fn without_a_quorum_nothing_is_done() {
 #[test]
 fn a_forced_upgrade_of_a_dead_pd_changes_its_template_and_not_its_size() {
     let mut story = Story::at_rest(cluster(3));
-    story.world.pd.members = Err(tidepool_model::Unknown::Failed("no answer".into()));
+    story.world.pd.members = Err(Unknown::Failed("no answer".into()));
     for ordinal in 0..3 {
         story.world.set_ready(&format!("c-pd-{ordinal}"), false);
     }
@@ -327,4 +332,44 @@ fn empty_slots_that_kubernetes_cannot_leave_empty_are_refused() {
     assert_eq!(story.set()["spec"]["replicas"], 3);
     assert_eq!(story.leader(), "c-pd-0");
     assert!(story.waiting().contains(&"CannotApply".to_owned()));
+}
+
+/// A cluster that the existing operator left running.
+fn taken_over(state: &str) -> Story {
+    let path = format!("{}/../../tests/goldens/takeover/{state}/objects.json", env!("CARGO_MANIFEST_DIR"));
+    let objects: Vec<Value> =
+        serde_json::from_str(&std::fs::read_to_string(path).expect("it can be read")).expect("JSON");
+    let cluster = objects.iter().find(|object| object["kind"] == "TidbCluster").expect("there is one");
+    let mut world = World::new(cluster.clone());
+    for object in &objects {
+        if object["kind"] != "TidbCluster" {
+            world.put(object.clone());
+        }
+    }
+    let status = &cluster["status"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let members = status["pd"]["members"].as_object().expect("members").values().map(|member| PdMember {
+        id: text(&member["id"]),
+        name: text(&member["name"]),
+        client_url: text(&member["clientURL"]),
+        healthy: true,
+        leader: member["name"] == status["pd"]["leader"]["name"],
+    });
+    world.pd.members = Ok(members.collect());
+    let id = json!({"id": text(&status["clusterID"]).parse::<u64>().expect("a number")});
+    world.pd.documents.insert("cluster".into(), Ok(serde_json::value::to_raw_value(&id).expect("JSON")));
+    let policies = vec![deciding::<policy_pd::Pd>(&json!({}))];
+    Story { world, policies }
+}
+
+#[test]
+fn a_cluster_that_is_taken_over_is_not_touched() {
+    for state in ["basic", "full", "scaled"] {
+        let mut story = taken_over(state);
+        let before = story.world.clone();
+        let first = story.round();
+        assert_eq!(first, [""; 0], "{state}");
+        let name = format!("{}-pd", story.world.cluster["metadata"]["name"].as_str().expect("a name"));
+        assert_eq!(story.world.get("StatefulSet", &name), before.get("StatefulSet", &name), "{state}");
+    }
 }
