@@ -113,6 +113,8 @@ impl Fleet {
 
     /// Starts a process: with the data it has, else by joining, else as the first of a new cluster.
     pub fn start(&mut self, now: TimeMs, process: &str, args: StartArgs) -> Start {
+        // Who can be joined depends on what has happened until now.
+        self.clusters.iter_mut().for_each(|cluster| cluster.advance(now));
         self.forget_process(now, process);
         if let Some(&(cluster, member)) = self.data_dirs.get(&args.data_dir) {
             self.processes.insert(process.into(), cluster);
