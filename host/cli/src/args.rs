@@ -53,6 +53,10 @@ pub enum Verb {
     Run(verbs::run::RunArgs),
     /// Run the simulator alone
     Sim(verbs::sim::SimArgs),
+    /// Show what the policies would do now, as a diff; nothing is written
+    Plan(verbs::plan::PlanArgs),
+    /// Print every object that the policies would create from nothing
+    Render(verbs::render::RenderArgs),
     /// Look into a policy file
     Policy(verbs::policy::PolicyArgs),
     /// Decide a recorded decision again, and compare

@@ -35,8 +35,12 @@ pub async fn apply(client: &Client, documents: &[Document]) -> anyhow::Result<()
 
 /// `namespace/name` of every TidbCluster of `documents`.
 pub fn clusters(documents: &[Document]) -> Vec<(String, String)> {
-    let clusters = documents.iter().filter(|document| document.value["kind"] == "TidbCluster");
-    clusters.map(|document| (namespace_of(&document.value), text(&document.value, "name"))).collect()
+    cluster_objects(documents).map(|cluster| (namespace_of(&cluster), text(&cluster, "name"))).collect()
+}
+
+/// The TidbClusters of `documents`.
+pub fn cluster_objects(documents: &[Document]) -> impl Iterator<Item = Value> {
+    documents.iter().map(|document| &document.value).filter(|value| value["kind"] == "TidbCluster").cloned()
 }
 
 /// Namespace of an object, the default one if it names none.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidepool_api::input::{self, Document};
+use tidepool_api::input::{self, Document, InputError};
 
 use crate::failure::BadInput;
 
@@ -17,11 +17,19 @@ const FILE_BYTES_MAX: u64 = 16 << 20;
 /// # Errors
 /// [`BadInput`] with every fault of every document, or why a file cannot be read.
 pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
+    judged(files)?.map_err(|faults| refused(&faults).into())
+}
+
+/// As [`read`], with the faults as they are.
+///
+/// # Errors
+/// When a file cannot be read.
+pub fn judged(files: &[PathBuf]) -> anyhow::Result<Result<Vec<Document>, InputError>> {
     let mut texts = Vec::with_capacity(files.len());
     for file in files {
         texts.push((file.display().to_string(), text(file)?));
     }
-    parse(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+    Ok(input::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
 }
 
 /// Judges texts, given with the names of their files.
@@ -29,7 +37,11 @@ pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
 /// # Errors
 /// [`BadInput`] with every fault of every document.
 pub fn parse<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow::Result<Vec<Document>> {
-    input::read(texts).map_err(|faults| BadInput(format!("nothing was written, because of:\n{faults}")).into())
+    input::read(texts).map_err(|faults| refused(&faults).into())
+}
+
+fn refused(faults: &InputError) -> BadInput {
+    BadInput(format!("nothing was written, because of:\n{faults}"))
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {

@@ -32,6 +32,8 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Demo(args) => verbs::demo::run(args),
         Verb::Run(args) => verbs::run::run(args),
         Verb::Sim(args) => verbs::sim::run(args),
+        Verb::Plan(args) => verbs::plan::run(args),
+        Verb::Render(args) => verbs::render::run(args),
         Verb::Policy(args) => verbs::policy::run(args),
         Verb::Replay(args) => verbs::replay::run(args),
         Verb::Crd(args) => verbs::crd::run(args),

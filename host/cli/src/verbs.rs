@@ -3,7 +3,9 @@
 pub mod completions;
 pub mod crd;
 pub mod demo;
+pub mod plan;
 pub mod policy;
+pub mod render;
 pub mod replay;
 pub mod run;
 pub mod sim;

@@ -1,0 +1,143 @@
+//! `tidepool plan`: what the policies would do now, as a diff. Nothing is written.
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use anyhow::Context;
+use clap::Args;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject},
+    core::GroupVersionKind,
+};
+use serde_json::{Value, json};
+use similar::TextDiff;
+use tidepool_api::cluster::{API_VERSION, KIND};
+use tidepool_operator::{Change, Config, Deciders, Executor, Preview, Settings};
+use tidepool_policy::Registry;
+use tidepool_sim::clock::Clock;
+
+use crate::{
+    args::{Format, OutputArgs, PolicyDirArgs},
+    documents, follow, input, output, policies, runtime,
+    target::{self, TargetArgs},
+};
+
+/// Arguments of `tidepool plan`.
+#[derive(Args)]
+pub struct PlanArgs {
+    /// TidbClusters as they would be (YAML, `-` for standard input)
+    #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Plan against the cluster that runs, found as kubectl finds it, instead of from nothing
+    #[arg(long)]
+    live: bool,
+    #[command(flatten)]
+    target: TargetArgs,
+    #[command(flatten)]
+    policies: PolicyDirArgs,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+/// Prints the first round over each TidbCluster.
+pub fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
+    let documents = input::read(&args.files)?;
+    let registry = policies::load(&args.policies)?;
+    let live = args.live || args.target.kubeconfig.is_some() || args.target.context.is_some();
+    runtime::real()?.block_on(async {
+        for mut cluster in documents::cluster_objects(&documents) {
+            cluster["metadata"]["namespace"] = documents::namespace_of(&cluster).into();
+            let name = format!("{}/{}", documents::namespace_of(&cluster), text(&cluster, "name"));
+            let preview = if live {
+                against(&args.target, registry.clone(), cluster).await
+            } else {
+                from_nothing(registry.clone(), cluster).await
+            };
+            let preview = preview.with_context(|| format!("failed to plan for TidbCluster {name}"))?;
+            match args.output.format {
+                Format::Json => output::json(&as_json(&name, &preview))?,
+                Format::Human => output::text(as_text(&name, &preview)?)?,
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+async fn from_nothing(registry: Arc<Registry>, cluster: Value) -> anyhow::Result<Preview> {
+    let clock = Clock::system();
+    let deciders = Deciders {
+        policies: registry,
+        settings: Settings::default(),
+        executor: Executor::pool(1),
+        now_ms: Arc::new(move || clock.now_ms()),
+    };
+    Ok(tidepool_operator::plan_from_nothing(deciders, cluster).await?)
+}
+
+/// The spec is the file's; identity and status are those of the cluster that runs, if it does.
+async fn against(target: &TargetArgs, registry: Arc<Registry>, cluster: Value) -> anyhow::Result<Preview> {
+    let target = target::connect(target, "tidepool-plan").await?;
+    let cluster = over_the_running_one(&target.client, cluster).await?;
+    let clock = Clock::system();
+    let config = Config::new(target.client, registry, target.http, Arc::new(move || clock.now_ms()));
+    Ok(tidepool_operator::plan(&config, cluster).await?)
+}
+
+async fn over_the_running_one(client: &Client, mut cluster: Value) -> anyhow::Result<Value> {
+    let (group, version) = API_VERSION.split_once('/').unwrap_or(("", API_VERSION));
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, KIND));
+    let namespace = documents::namespace_of(&cluster);
+    let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+    let running = api.get_opt(&text(&cluster, "name")).await.context("failed to read the TidbCluster that runs")?;
+    if let Some(running) = running {
+        let running = serde_json::to_value(running)?;
+        for key in ["uid", "resourceVersion", "generation", "creationTimestamp"] {
+            cluster["metadata"][key] = running["metadata"][key].clone();
+        }
+        cluster["status"] = running["status"].clone();
+    }
+    Ok(cluster)
+}
+
+fn as_json(name: &str, preview: &Preview) -> Value {
+    let change = |c: &Change| json!({"verb": c.verb, "subject": c.subject, "before": c.before, "after": c.after});
+    let components = preview.components.iter().map(|component| {
+        json!({
+            "component": component.component, "policy": component.policy, "held": component.held,
+            "changes": component.changes.iter().map(change).collect::<Vec<_>>(), "waiting": component.waiting,
+        })
+    });
+    json!({"cluster": name, "components": components.collect::<Vec<_>>(), "status": preview.status})
+}
+
+fn as_text(name: &str, preview: &Preview) -> anyhow::Result<String> {
+    let mut lines = vec![format!("TidbCluster {name}")];
+    let mut writes = 0;
+    for component in &preview.components {
+        lines.push(format!("\n# {} ({})", component.component, component.policy));
+        if component.held {
+            lines.push("  held back by an earlier component in this round".into());
+        }
+        for change in &component.changes {
+            lines.push(format!("  {} {}", change.verb, change.subject));
+            lines.push(diff(change)?);
+        }
+        lines.extend(component.waiting.iter().map(|on| format!("  {}", follow::waiting(on))));
+        writes += component.changes.len();
+    }
+    lines.push(format!("\n{writes} changes in this round"));
+    Ok(lines.into_iter().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n"))
+}
+
+fn diff(change: &Change) -> anyhow::Result<String> {
+    let yaml = |value: &Option<Value>| -> anyhow::Result<String> {
+        value.as_ref().map_or_else(|| Ok(String::new()), |value| Ok(serde_saphyr::to_string(value)?))
+    };
+    let (before, after) = (yaml(&change.before)?, yaml(&change.after)?);
+    let diff = TextDiff::from_lines(&before, &after).unified_diff().context_radius(2).to_string();
+    Ok(diff.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"))
+}
+
+fn text(object: &Value, key: &str) -> String {
+    object["metadata"][key].as_str().unwrap_or_default().to_owned()
+}
