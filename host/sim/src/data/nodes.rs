@@ -18,7 +18,7 @@ use k8s_openapi::api::{
     core::v1::{Namespace, Node},
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
@@ -45,6 +45,8 @@ impl Default for NodesOptions {
     }
 }
 
+const NOT_READY_TAINT: &str = "node.kubernetes.io/not-ready";
+
 /// Creates the nodes that are missing and marks all of them ready.
 ///
 /// # Errors
@@ -58,7 +60,19 @@ pub async fn install(client: &Client, clock: Clock, options: NodesOptions) -> Re
         api::ensure(&nodes, &node).await?;
         let name = node_name(index);
         let status = json!({"status": node["status"]});
-        nodes.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+        let node = nodes.patch_status(&name, &PatchParams::default(), &Patch::Merge(&status)).await?;
+        admit_pods(&nodes, &node).await?;
+    }
+    Ok(())
+}
+
+/// The API server taints a node until it is known to be ready; taking that back is the node lifecycle controller's part.
+async fn admit_pods(nodes: &Api<Node>, node: &Node) -> Result<(), kube::Error> {
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default();
+    let others: Vec<_> = taints.iter().filter(|taint| taint.key != NOT_READY_TAINT).collect();
+    if others.len() < taints.len() {
+        let patch = json!({"spec": {"taints": others}});
+        nodes.patch(&node.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await?;
     }
     Ok(())
 }
