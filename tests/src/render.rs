@@ -21,7 +21,12 @@ pub struct Native {
 
 /// The shipped policies in the order of a round.
 pub fn natives() -> Vec<Native> {
-    vec![native::<policy_discovery::Discovery>(), native::<policy_pd::Pd>()]
+    vec![
+        native::<policy_discovery::Discovery>(),
+        native::<policy_pd::Pd>(),
+        native::<policy_tikv::Tikv>(),
+        native::<policy_tidb::Tidb>(),
+    ]
 }
 
 fn native<P: Policy>() -> Native {

@@ -2,12 +2,16 @@
 //! yet.
 
 use serde_json::{Value, json};
-use tidepool_api::{labels::PVC_DEFER_DELETING, names::claim_name};
+use tidepool_api::{
+    labels::{PVC_DEFER_DELETING, SCALE_IN_TIME},
+    names::claim_name,
+};
 
 use crate::{
-    Failure, ObjectRef, Plan, Snapshot,
+    Failure, ObjectRef, Plan, Snapshot, WaitingOn,
     live::{Live, LiveSet},
     time,
+    wait::{self, Reason},
 };
 
 /// Names of the claims of a pod of this set.
@@ -34,6 +38,32 @@ pub fn deferred(claim: &Live) -> bool {
 pub fn defer(plan: &mut Plan, claim: &Live, now_ms: u64) {
     let patch = json!({"metadata": {"annotations": {PVC_DEFER_DELETING: time::text(now_ms)}}});
     plan.merge_patch(reference(claim), patch, claim.unchanged());
+}
+
+/// Marks the claims of a pod that is scaled in, with the time at which that began.
+pub fn defer_all(plan: &mut Plan, claims: &[Live], now_ms: u64) {
+    for claim in claims.iter().filter(|claim| !deferred(claim)) {
+        let now = time::text(now_ms);
+        let patch = json!({"metadata": {"annotations": {PVC_DEFER_DELETING: now, SCALE_IN_TIME: now}}});
+        plan.merge_patch(reference(claim), patch, claim.unchanged());
+    }
+}
+
+/// Clears the way for a pod that is added: none of its claims may hold the data of one that has left. What is waited
+/// for, if there still is such a claim. One that nobody marked is somebody's data, and somebody must decide.
+pub fn clear(plan: &mut Plan, pod: &str, claims: &[Live]) -> Option<WaitingOn> {
+    let first = claims.first()?;
+    if let Some(foreign) = claims.iter().find(|claim| !deferred(claim)) {
+        let message = format!("{pod} would start with what is on {}: delete it when nobody needs it", foreign.name());
+        return Some(wait::on(Reason::Manual, subject(foreign), message));
+    }
+    claims.iter().filter(|claim| !claim.deleting()).for_each(|claim| delete(plan, claim));
+    let message = format!("{pod} must not start with the data of one that has left; its claims are being deleted");
+    Some(wait::on(Reason::ClaimNotReady, subject(first), message))
+}
+
+fn subject(claim: &Live) -> String {
+    format!("persistentvolumeclaim/{}", claim.name())
 }
 
 /// Deletes a claim, if it is still the one that was seen.

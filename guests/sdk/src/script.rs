@@ -3,7 +3,11 @@
 //! The scripts are kept in ConfigMaps, and their text decides whether pods restart: a change here is a change of every
 //! policy that uses the piece.
 
-use tidepool_api::{Component, TidbCluster, names::ports};
+use tidepool_api::{
+    Component, TidbCluster,
+    cluster::ClusterRef,
+    names::{self, ports},
+};
 
 /// Seconds a pod waits for its own name when the spec gives nothing.
 pub const START_TIMEOUT_SECONDS_DEFAULT: i64 = 30;
@@ -93,6 +97,16 @@ pub fn preferred_pd_hosts(cluster: &TidbCluster, component: Component) -> Option
     let given = &cluster.spec.pd_addresses;
     let wanted = flag(cluster, component, "PreferPDAddressesOverDiscovery") && !given.is_empty();
     wanted.then(|| given.iter().map(|address| host_of(address)).collect())
+}
+
+/// Host of the PD that the cluster joins. Without the namespace it is found in the cluster's own.
+pub fn joined_pd_host(cluster: &TidbCluster, joined: &ClusterRef) -> String {
+    let service = names::member_name(&joined.name, Component::Pd);
+    match joined.namespace.as_str() {
+        "" => service,
+        own if own == cluster.namespace() => service,
+        other => format!("{service}.{other}"),
+    }
 }
 
 /// The host in `scheme://host:port/…`, `host:port` or `host`; an IPv6 address keeps its brackets.

@@ -3,7 +3,14 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_api::{Component, TidbCluster, labels};
+use tidepool_model::waiting::WaitingOn;
+
+use crate::{
+    live::LiveSet,
+    wait::{self, Reason},
+};
 
 /// Ordinals to leave empty.
 pub type Slots = BTreeSet<i32>;
@@ -87,6 +94,38 @@ pub fn next(actual: (i32, &Slots), desired: (i32, &Slots)) -> Scaling {
     Scaling { step, replicas, slots }
 }
 
+/// The ordinals to add or remove next on the way from one number of replicas to another, at most `limit`.
+pub fn batch(actual: i32, desired: i32, limit: usize) -> Vec<Step> {
+    let actual = actual.clamp(0, ORDINALS_MAX);
+    let desired = desired.clamp(0, ORDINALS_MAX);
+    let added = (actual..desired).map(Step::Out);
+    added.chain((desired..actual).rev().map(Step::In)).take(limit).collect()
+}
+
+/// The ordinals that Kubernetes' own StatefulSet has: it leaves none empty.
+pub fn present(replicas: i32) -> BTreeSet<i32> {
+    ordinals(replicas, &Slots::new())
+}
+
+/// Which ordinals are left empty is fixed when the set is made: Kubernetes' own StatefulSets do not look at it, and a
+/// change would only claim that a pod goes.
+pub fn keep(set: &LiveSet, wanted: &mut StatefulSet) {
+    let annotations = wanted.metadata.annotations.get_or_insert_default();
+    match set.0.annotation(labels::STATEFUL_SET_DELETE_SLOTS) {
+        Some(slots) => annotations.insert(labels::STATEFUL_SET_DELETE_SLOTS.to_owned(), slots.to_owned()),
+        None => annotations.remove(labels::STATEFUL_SET_DELETE_SLOTS),
+    };
+}
+
+/// Why a component whose ordinals are to be left empty keeps its size; none if none are.
+pub fn refusal(cluster: &TidbCluster, component: Component) -> Option<WaitingOn> {
+    if delete_slots(cluster, component).is_empty() {
+        return None;
+    }
+    let message = format!("Kubernetes' own StatefulSets cannot leave ordinals empty: {component} keeps its size");
+    Some(wait::on(Reason::CannotApply, labels::delete_slots(component), message))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,6 +167,13 @@ mod tests {
         assert_eq!(steps((3, &[1, 2, 3]), (5, &[1])), [(Out(2), 4, vec![1, 3]), (Out(3), 5, vec![1])]);
         assert_eq!(steps((0, &[]), (2, &[0, 4, 5])), [(Out(1), 1, vec![0, 4, 5]), (Out(2), 2, vec![0, 4, 5])]);
         assert_eq!(steps((4, &[1]), (4, &[2])), [(Out(1), 5, vec![]), (In(2), 4, vec![2])]);
+    }
+
+    #[test]
+    fn batches_go_up_from_the_lowest_and_down_from_the_highest() {
+        assert_eq!(batch(3, 6, 2), [Step::Out(3), Step::Out(4)]);
+        assert_eq!(batch(5, 3, 9), [Step::In(4), Step::In(3)]);
+        assert_eq!(batch(3, 3, 9), []);
     }
 
     #[test]

@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use tidepool_api::{labels::pvc_status, status::VolumeStatus};
+use tidepool_api::{
+    View,
+    labels::pvc_status,
+    names::{claim_name, storage_volume},
+    shared::StorageVolume,
+    status::VolumeStatus,
+};
+use tidepool_model::snapshot::PodRow;
 
-use crate::{live::Live, same::quantity};
+use crate::{Failure, Snapshot, live::Live, same::quantity};
 
 /// A volume that each pod of a component is to have.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +23,36 @@ pub struct Wanted {
     pub size: Option<Quantity>,
     /// Storage class; any without.
     pub class: Option<String>,
+}
+
+/// The status of the volumes of a component's pods. `watch` selects its claims.
+///
+/// # Errors
+/// When the host could not read the claims.
+pub fn of_pods(
+    snapshot: &Snapshot,
+    watch: u32,
+    pods: &[PodRow],
+    wanted: &[Wanted],
+) -> Result<BTreeMap<String, VolumeStatus>, Failure> {
+    let mut found: Vec<(&str, Live)> = Vec::new();
+    for pod in pods {
+        for volume in wanted {
+            let claim = Live::read(snapshot, watch, &claim_name(&volume.name, &pod.name))?;
+            found.extend(claim.map(|claim| (volume.name.as_str(), claim)));
+        }
+    }
+    Ok(status(wanted, found.iter().map(|(template, claim)| (*template, claim))))
+}
+
+/// A component's further volumes; what a volume leaves open is as for the component's data.
+pub fn further(view: &View<'_>, class: Option<&String>) -> Vec<Wanted> {
+    let volume = |volume: &StorageVolume| Wanted {
+        name: storage_volume(view.kind(), &volume.name),
+        size: Some(Quantity(volume.storage_size.clone())),
+        class: volume.storage_class_name.clone().or_else(|| class.cloned()),
+    };
+    view.storage_volumes().iter().map(volume).collect()
 }
 
 /// The status of the volumes. `claims` are those of all pods, each with the name of its template.

@@ -33,6 +33,8 @@ pub enum Reason {
     StoreOffline,
     /// Region leaders are leaving a store.
     LeaderEviction,
+    /// Region leaders are coming back to a store.
+    LeadersReturning,
     /// The next pod is being replaced.
     Upgrading,
     /// The number of pods is changing.
@@ -75,6 +77,7 @@ impl Reason {
             Self::StoresUnknown => "StoresUnknown",
             Self::StoreOffline => "StoreOffline",
             Self::LeaderEviction => "LeaderEviction",
+            Self::LeadersReturning => "LeadersReturning",
             Self::Upgrading => "Upgrading",
             Self::Scaling => "Scaling",
             Self::OtherComponent => "OtherComponent",

@@ -1,15 +1,15 @@
 //! Containers: ports, probes, the main container of a component, and what the user lays over it.
 
 use k8s_openapi::{
-    api::core::v1::{Container, ContainerPort, Probe, SecurityContext, TCPSocketAction},
+    api::core::v1::{Container, ContainerPort, Probe, SecurityContext, TCPSocketAction, VolumeMount},
     apimachinery::pkg::util::intstr::IntOrString,
 };
 use serde_json::{Map, Value};
-use tidepool_api::{TidbCluster, View, shared};
+use tidepool_api::{Resources, TidbCluster, View, shared};
 
 use crate::{
     Failure,
-    build::{env, some_list},
+    build::{env, some_list, some_text},
 };
 
 /// Seconds before the first probe when nothing is given.
@@ -57,6 +57,27 @@ pub fn main(view: &View<'_>, own: Container) -> Container {
         volume_mounts: some_list(mounts),
         security_context: own.security_context.or_else(|| view.own().security_context.clone()),
         ..own
+    }
+}
+
+/// A container that shows a log file, made if it is not there yet.
+pub fn tailer(
+    cluster: &TidbCluster,
+    name: &str,
+    file: &str,
+    mount: Option<VolumeMount>,
+    resources: Option<&Resources>,
+    security_context: Option<&SecurityContext>,
+) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: Some(cluster.helper_image().to_owned()),
+        image_pull_policy: some_text(cluster.helper_image_pull_policy()),
+        command: Some(vec!["sh".to_owned(), "-c".to_owned(), format!("touch {file}; tail -n0 -F {file};")]),
+        resources: Some(resources.map(Resources::for_container).unwrap_or_default()),
+        security_context: security_context.cloned(),
+        volume_mounts: mount.map(|mount| vec![mount]),
+        ..Container::default()
     }
 }
 

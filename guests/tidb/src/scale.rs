@@ -1,0 +1,66 @@
+//! Adding and removing servers. They hold no data, so a server that goes needs nobody's leave.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use tidepool_sdk::{Failure, Plan, api::Component, claims, live::LiveSet, slots};
+
+use crate::{
+    Step,
+    world::{World, watch},
+};
+
+/// The next steps towards the replicas that `wanted` has; `wanted` gets the size that the set is to have after this pass.
+///
+/// # Errors
+/// When claims could not be read.
+pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
+    let (actual, desired) = (set.replicas(), wanted.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or_default());
+    // Until steps are made, the set keeps its size.
+    wanted.spec.get_or_insert_default().replicas = Some(actual);
+    slots::keep(set, wanted);
+    if let (true, Some(waiting)) = (actual != desired, slots::refusal(world.cluster, Component::Tidb)) {
+        plan.wait(waiting);
+        return Ok(Step::Done);
+    }
+    let batch = slots::batch(actual, desired, parallelism(world, desired > actual));
+    let mut finished = actual;
+    for step in &batch {
+        let (done, after) = match step {
+            slots::Step::None => (Step::Done, finished),
+            slots::Step::Out(ordinal) => (scale_out(world, set, &world.pod_name(*ordinal), plan)?, ordinal + 1),
+            slots::Step::In(ordinal) => (scale_in(world, set, &world.pod_name(*ordinal), plan)?, *ordinal),
+        };
+        if done == Step::Wait {
+            break;
+        }
+        finished = after;
+    }
+    wanted.spec.get_or_insert_default().replicas = Some(finished);
+    Ok(if finished == actual && !batch.is_empty() { Step::Wait } else { Step::Done })
+}
+
+/// How many servers are added, or removed, at once.
+fn parallelism(world: &World<'_>, adds: bool) -> usize {
+    let policy = world.spec.scale_policy.as_ref();
+    let given = match adds {
+        true => policy.and_then(|policy| policy.scale_out_parallelism),
+        false => policy.and_then(|policy| policy.scale_in_parallelism),
+    };
+    given.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(1)
+}
+
+fn scale_out(world: &World<'_>, set: &LiveSet, pod: &str, plan: &mut Plan) -> Result<Step, Failure> {
+    let left = claims::of_pod(world.snapshot, watch::CLAIM, set, pod)?;
+    match claims::clear(plan, pod, &left) {
+        Some(waiting) => {
+            plan.wait(waiting);
+            Ok(Step::Wait)
+        }
+        None => Ok(Step::Done),
+    }
+}
+
+fn scale_in(world: &World<'_>, set: &LiveSet, pod: &str, plan: &mut Plan) -> Result<Step, Failure> {
+    let left = claims::of_pod(world.snapshot, watch::CLAIM, set, pod)?;
+    claims::defer_all(plan, &left, world.snapshot.now_ms());
+    Ok(Step::Done)
+}
