@@ -29,8 +29,15 @@ const RETRY_MS_MIN: u64 = 500;
 /// A watch that keeps failing is tried again at least this often.
 const RETRY_MS_MAX: u64 = 30_000;
 
-/// What the host itself needs to see, whatever the policies ask for: it builds pod rows and checks plans from these.
-const NEEDED: [(&str, &str); 3] = [("v1", "Pod"), ("v1", "PersistentVolumeClaim"), ("apps/v1", "StatefulSet")];
+/// What the host itself needs to see, whatever the policies ask for: it builds pod rows and checks plans from these, and
+/// follows owners through them.
+const NEEDED: [(&str, &str); 5] = [
+    ("v1", "Pod"),
+    ("v1", "PersistentVolumeClaim"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "ReplicaSet"),
+];
 
 /// The watches that these policies, and the host's own checks, need.
 pub fn wanted(policies: &[Arc<dyn Policy>]) -> BTreeSet<WatchKey> {

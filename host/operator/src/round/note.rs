@@ -18,6 +18,9 @@ use crate::{
 /// A deadline in the past is no reason to ask again at once, for ever.
 const DEADLINE_PAUSE_MS_MIN: u64 = 1_000;
 
+/// While something is waited for, a round follows at least this often.
+const WAITING_SECONDS: u64 = 5;
+
 impl Round {
     /// Takes what came of one component. Its status is seen by the components after it.
     pub(super) fn note(&mut self, descriptor: &Descriptor, outcomes: Outcomes) {
@@ -83,7 +86,10 @@ impl Round {
         }
     }
 
+    /// What is waited for may be outside the API server (PD, a component), where no watch tells of it.
     fn pause(&self, resync: Duration) -> Duration {
+        let waiting = self.steps.iter().any(|step| !step.waiting.is_empty());
+        let resync = if waiting { resync.min(Duration::from_secs(WAITING_SECONDS)) } else { resync };
         let deadlines = self.steps.iter().flat_map(|step| &step.waiting).filter_map(|on| on.deadline_ms);
         let until = |deadline: u64| deadline.saturating_sub(self.now_ms).max(DEADLINE_PAUSE_MS_MIN);
         let asked = earlier(self.requeue_ms, deadlines.map(until).min());

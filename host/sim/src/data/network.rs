@@ -1,9 +1,12 @@
 //! Names, Services and pod addresses: which pod answers `basic-pd.ns:2379`.
 //!
-//! What a cluster's DNS and kube-proxy do together, decided the same way every time: a Service goes to the first
-//! ready pod by name.
+//! What a cluster's DNS and kube-proxy do together: a Service goes to its ready pods in turn, by name, so that a client
+//! whose request failed reaches another pod when it tries again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use k8s_openapi::{api::core::v1::Service, apimachinery::pkg::util::intstr::IntOrString};
 
@@ -34,6 +37,8 @@ pub struct Endpoint {
 pub struct Network {
     pods: BTreeMap<Key, Endpoint>,
     services: BTreeMap<Key, Service>,
+    /// Connections through Services so far: whose turn it is.
+    turns: AtomicUsize,
 }
 
 /// Where a request goes.
@@ -164,7 +169,9 @@ impl Network {
         let refused = |reason| Unreachable::Refused { host: host.to_owned(), reason };
         let backends = self.backends(namespace, name);
         let ready = |key: &&&Key| self.pods.get(**key).is_some_and(|pod| pod.ready && pod.reachable);
-        let chosen = backends.iter().find(ready).or_else(|| backends.first());
+        let ready: Vec<&&Key> = backends.iter().filter(ready).collect();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed).checked_rem(ready.len()).unwrap_or(0);
+        let chosen = ready.get(turn).copied().or_else(|| backends.first());
         let Some((key, pod)) = chosen.and_then(|key| self.pods.get_key_value(*key)) else {
             return Err(refused("no ready pod"));
         };
@@ -252,12 +259,21 @@ mod tests {
     }
 
     #[test]
-    fn service_names_lead_to_the_first_ready_pod() {
+    fn service_names_lead_to_a_ready_pod() {
         for name in ["basic-pd:2379", "basic-pd.ns:2379", "basic-pd.ns.svc:2379", "basic-pd.ns.svc.cluster.local:2379"]
         {
             assert_eq!(resolved(name), Ok(("basic-pd-1".to_owned(), 2379)), "{name}");
         }
         assert_eq!(resolved("basic-pd.ns"), Ok(("basic-pd-1".to_owned(), 2379)), "port 80 is translated");
+    }
+
+    #[test]
+    fn a_service_takes_its_ready_pods_in_turn() {
+        let mut network = network();
+        let second = network.pod(&("ns".to_owned(), "basic-pd-1".to_owned())).cloned().unwrap();
+        network.put_pod(("ns".to_owned(), "basic-pd-2".to_owned()), Endpoint { ip: "10.0.0.9".to_owned(), ..second });
+        let mut reached = || network.resolve("basic-pd.ns:2379", "ns").unwrap().pod.1;
+        assert_eq!([reached(), reached(), reached()], ["basic-pd-1", "basic-pd-2", "basic-pd-1"]);
     }
 
     #[test]
