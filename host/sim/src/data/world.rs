@@ -71,6 +71,8 @@ pub struct World {
     pub processes: BTreeMap<Key, Process>,
     /// What is on the disks of stores: cluster id and store id.
     pub store_disks: BTreeMap<String, (u64, u64)>,
+    /// Labels that TiDB servers were given, with when the server started: a restart forgets them.
+    pub server_labels: BTreeMap<Key, (u64, serde_json::Map<String, Value>)>,
     /// What scenarios broke.
     pub faults: FaultTable,
     pd_disks: BTreeSet<String>,
@@ -88,6 +90,7 @@ impl World {
             network: Network::default(),
             processes: BTreeMap::new(),
             store_disks: BTreeMap::new(),
+            server_labels: BTreeMap::new(),
             faults: FaultTable::default(),
             pd_disks: BTreeSet::new(),
             databases: BTreeMap::new(),

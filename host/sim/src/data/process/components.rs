@@ -91,18 +91,27 @@ fn tidb(world: &mut World, launch: &Launch, request: &Request, since: u64) -> An
         ),
         ("GET" | "POST", "/info") => {
             let owner = world.peers(Kind::Tidb, cluster).first() == Some(&launch.pod);
+            let labels = world.server_labels.get(&launch.pod).filter(|(of, _)| *of == since);
+            let labels = labels.map(|(_, labels)| labels.clone()).unwrap_or_default();
             json_reply(
                 200,
                 &json!({
                     "is_owner": owner, "max_procs": 4, "gogc": 500, "version": version, "git_hash": GIT_HASH,
                     "ddl_id": launch.uid, "ip": launch.host, "listening_port": 4000, "status_port": 10080,
-                    "lease": "45s", "start_timestamp": since / 1_000, "labels": {}, "server_id": 1,
+                    "lease": "45s", "start_timestamp": since / 1_000, "labels": labels, "server_id": 1,
                 }),
             )
         }
         ("GET", "/settings") => json_reply(200, &config_json(launch)),
         ("POST", "/labels") => match serde_json::from_slice::<serde_json::Map<String, Value>>(&request.body) {
-            Ok(_) => json_reply(200, &json!("success!")),
+            Ok(labels) => {
+                let known = world.server_labels.entry(launch.pod.clone()).or_default();
+                if known.0 != since {
+                    *known = (since, serde_json::Map::new());
+                }
+                known.1.extend(labels);
+                json_reply(200, &json!("success!"))
+            }
             Err(error) => text(400, &error.to_string()),
         },
         ("POST", "/upgrade/start") => upgrade(world, cluster, true),
