@@ -1,7 +1,12 @@
 //! What the tests of several crates share.
 
 pub mod golden;
+pub mod history;
 pub mod policies;
+pub mod program;
 pub mod render;
+pub mod scenario;
 pub mod situations;
+pub mod transcript;
 pub mod vector;
+pub mod world;

@@ -39,6 +39,22 @@ pub fn bytes(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `make guests` first", path.display()))
 }
 
+/// A folder that holds the policies and nothing else, which nobody changes while the tests run.
+///
+/// # Panics
+/// When one is not built.
+pub fn copy() -> &'static Path {
+    static COPY: OnceLock<tempfile::TempDir> = OnceLock::new();
+    let copy = COPY.get_or_init(|| {
+        let copy = tempfile::tempdir().expect("a temporary folder");
+        for name in names() {
+            std::fs::write(copy.path().join(format!("{name}.wasm")), bytes(&name)).expect("written");
+        }
+        copy
+    });
+    copy.path()
+}
+
 /// The policies in the sandbox, in order of their names; compiled once a process.
 ///
 /// # Panics

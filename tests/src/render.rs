@@ -26,6 +26,7 @@ pub fn natives() -> Vec<Native> {
         native::<policy_pd::Pd>(),
         native::<policy_tikv::Tikv>(),
         native::<policy_tidb::Tidb>(),
+        native::<policy_housekeeping::Housekeeping>(),
     ]
 }
 

@@ -180,11 +180,11 @@ impl Pd for HttpPd {
     }
 
     fn config(&self) -> Answer<'_, Box<RawValue>> {
-        Box::pin(self.read("config"))
+        Box::pin(async move { Ok(read::one_line(self.read("config").await?)) })
     }
 
     fn cluster(&self) -> Answer<'_, Box<RawValue>> {
-        Box::pin(self.read("cluster"))
+        Box::pin(async move { Ok(read::one_line(self.read("cluster").await?)) })
     }
 
     fn transfer_leader<'a>(&'a self, to: &'a str) -> Answer<'a, ()> {

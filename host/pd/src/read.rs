@@ -47,11 +47,18 @@ pub fn stores(body: &[u8], evicting: &BTreeSet<u64>) -> Result<Vec<Store>, serde
     let list: List = serde_json::from_slice(body)?;
     let store = |json: Box<RawValue>| {
         let info: StoreInfo = serde_json::from_str(json.get())?;
-        Ok(Store { row: row(info, evicting), json })
+        Ok(Store { row: row(info, evicting), json: one_line(json) })
     };
     let mut stores = list.stores.unwrap_or_default().into_iter().map(store).collect::<Result<Vec<_>, _>>()?;
     stores.sort_by_key(|store| store.row.id);
     Ok(stores)
+}
+
+/// PD indents its JSON, and a record is one line. Between tokens a blank is as good as the end of a line, and strings of
+/// JSON have none inside.
+pub fn one_line(json: Box<RawValue>) -> Box<RawValue> {
+    let text = json.get().replace(['\n', '\r'], " ");
+    RawValue::from_string(text).unwrap_or(json)
 }
 
 fn row(info: StoreInfo, evicting: &BTreeSet<u64>) -> StoreRow {
@@ -118,6 +125,7 @@ mod tests {
         assert!(stores[1].row.tiflash);
         assert_eq!(stores[1].row.region_count, 7);
         assert!(stores[1].json.get().contains("\"node_state\": 2"));
+        assert!(!stores[1].json.get().contains('\n'), "a record is one line");
     }
 
     #[test]

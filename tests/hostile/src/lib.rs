@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tidepool_sdk::{Descriptor, EventType, Failure, Kind, Plan, Policy, Snapshot, WaitingOn, export_policy, log};
+use tidepool_sdk::{
+    Descriptor, EventType, Failure, Kind, PdRead, Plan, Policy, Scope, Snapshot, WaitingOn, Watch, export_policy, log,
+};
 
 /// The policy.
 pub struct Hostile;
@@ -18,6 +20,9 @@ impl Policy for Hostile {
         Descriptor {
             component: "hostile".into(),
             version: env!("CARGO_PKG_VERSION").into(),
+            watches: vec![Watch { api_version: "v1".into(), kind: "ConfigMap".into(), of: Scope::Component }],
+            pods: Some("hostile".into()),
+            pd: vec![PdRead::Stores],
             actions: ["create", "event"].map(String::from).into(),
             writes: vec![Kind { api_version: "v1".into(), kind: "ConfigMap".into() }],
             ..Descriptor::default()
@@ -67,6 +72,11 @@ impl Policy for Hostile {
             }
             "recurse" => {
                 recurse(0);
+            }
+            // No attack: what a policy costs that reads every column and decides nothing.
+            "read" => {
+                let rows = snapshot.pods()?.len() + snapshot.stores()?.len() + snapshot.objects(0)?.len();
+                plan.event(EventType::Normal, "Read", &rows.to_string());
             }
             "panic" => panic!("on purpose"),
             "fail" => return Err(Failure::Internal("on purpose".into())),

@@ -40,7 +40,7 @@ fn clusters() -> Vec<(String, Value)> {
     let cluster = |folder: &std::path::PathBuf| {
         let text = fs::read_to_string(folder.join("cluster.yaml")).ok()?;
         let name = folder.file_name()?.to_str()?.to_owned();
-        Some((name, serde_saphyr::from_str(&text).ok()?))
+        Some((name, render::with_schema_defaults(serde_saphyr::from_str(&text).ok()?)))
     };
     folders.iter().filter_map(cluster).collect()
 }

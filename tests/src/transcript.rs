@@ -1,0 +1,142 @@
+//! What happened in a scenario, in lines that a person can follow and a test can compare.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use tidepool_model::WaitingOn;
+use tidepool_sim::audit::Entry;
+
+use crate::world::{OPERATOR, World};
+
+/// The StatefulSet and garbage-collection controllers' name in the audit log.
+const CONTROLLERS: &str = "kube-controller-manager";
+
+/// Lines so far, and how far the world has been told.
+#[derive(Default)]
+pub struct Transcript {
+    lines: Vec<String>,
+    audited: usize,
+    components: BTreeMap<String, String>,
+}
+
+impl Transcript {
+    /// A line of the script.
+    pub fn command(&mut self, line: &str) {
+        let plain = line.is_empty() || line.starts_with('#');
+        self.lines.push(if plain { line.to_owned() } else { format!("> {line}") });
+    }
+
+    /// Something that happened.
+    pub fn say(&mut self, seconds: f64, text: &str) {
+        for line in text.lines() {
+            self.lines.push(format!("{seconds:9.1}  {line}"));
+        }
+    }
+
+    /// A line without a time.
+    pub fn line(&mut self, text: &str) {
+        self.lines.push(format!("           {text}"));
+    }
+
+    /// Notes what is new: writes of operator and controllers, and what each component waits for.
+    pub fn look(&mut self, world: &World) {
+        let audit = world.audit();
+        for entry in audit.get(self.audited..).unwrap_or_default() {
+            if let Some(text) = told(entry) {
+                let seconds = seconds(entry, world.started_ms()).unwrap_or_else(|| world.seconds());
+                self.say(seconds, &text);
+            }
+        }
+        self.audited = audit.len();
+        let progress = world.progress.borrow().clone();
+        for (key, cluster) in progress.iter() {
+            for component in &cluster.components {
+                let name = format!("{} {}", key.name, component.component);
+                let mut text = format!("{}/{} ready", component.ready, component.desired);
+                if !component.phase.is_empty() {
+                    text = format!("{text}, {}", component.phase);
+                }
+                for on in &component.waiting {
+                    text = format!("{text}; waits: {}", waiting(on, world.started_ms()));
+                }
+                if self.components.get(&name) != Some(&text) {
+                    self.say(world.seconds(), &format!("{name}: {text}"));
+                    self.components.insert(name, text);
+                }
+            }
+        }
+    }
+
+    /// The whole text.
+    pub fn text(self) -> String {
+        self.lines.join("\n") + "\n"
+    }
+}
+
+/// A write that matters to somebody who follows the story.
+fn told(entry: &Entry) -> Option<String> {
+    let Entry { user_agent, verb, resource, name, status, .. } = entry;
+    let refused = if *status >= 300 { format!(" -> {status}") } else { String::new() };
+    let what = format!("{verb} {resource} {name}{refused}");
+    match (user_agent.as_str(), resource.as_str()) {
+        (OPERATOR, "leases" | "events" | "tidbclusters/status") => None,
+        (OPERATOR, _) => Some(format!("operator: {what}")),
+        (CONTROLLERS, "pods") if ["create", "delete"].contains(&verb.as_str()) => Some(format!("controller: {what}")),
+        _ => None,
+    }
+}
+
+fn seconds(entry: &Entry, started_ms: u64) -> Option<f64> {
+    let time: jiff::Timestamp = entry.time.parse().ok()?;
+    let started = i64::try_from(started_ms).ok()?;
+    Some((time.as_millisecond() - started) as f64 / 1000.0)
+}
+
+fn waiting(on: &WaitingOn, started_ms: u64) -> String {
+    let until = on.deadline_ms.map(|ms| format!(" until {:.0}", (ms as f64 - started_ms as f64) / 1000.0));
+    format!("{} {}{}", on.reason, on.subject, until.unwrap_or_default())
+}
+
+/// A cluster's status in lines.
+pub fn status(status: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for condition in status["conditions"].as_array().into_iter().flatten() {
+        let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
+        lines.push(format!("{}={} {}: {}", text("type"), text("status"), text("reason"), text("message")));
+    }
+    for component in ["pd", "tikv", "tidb"] {
+        let of = &status[component];
+        if of.is_null() {
+            continue;
+        }
+        let set = &of["statefulSet"];
+        let mut line = format!("{component}: {} {}/{}", text(&of["phase"]), set["readyReplicas"], set["replicas"]);
+        for (kind, key) in [("members", "members"), ("stores", "stores"), ("tombstones", "tombstoneStores")] {
+            if let Some(found) = of[key].as_object() {
+                line = format!("{line}, {kind} {}", found.len());
+            }
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// A pod in a line.
+pub fn pod(pod: &Value) -> String {
+    let conditions = pod["status"]["conditions"].as_array();
+    let ready = conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
+    let ready = if ready { "ready" } else { "not ready" };
+    format!("{} {} {ready}", text(&pod["metadata"]["name"]), text(&pod["status"]["phase"]))
+}
+
+/// An event on a TidbCluster in a line; none for the others.
+pub fn event(event: &Value) -> Option<String> {
+    (event["involvedObject"]["kind"] == "TidbCluster").then(|| {
+        let [kind, reason, message] = ["type", "reason", "message"].map(|key| text(&event[key]));
+        format!("{kind} {reason}: {message}")
+    })
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
