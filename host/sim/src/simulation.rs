@@ -233,13 +233,19 @@ fn log_end(what: &str, ended: std::io::Result<()>) {
     }
 }
 
+/// Creates the definitions, or brings those up to date that a kept state has.
 async fn install_crds(client: &Client, crds: &[Value]) -> Result<(), SimulationError> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in crds {
         let name = crd.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let params = PatchParams::apply(INSTALLER).force();
-        let applied = api.patch(&name, &params, &Patch::Apply(crd)).await;
-        applied.map_err(|source| SimulationError::Crd { name, source: Box::new(source) })?;
+        let installed = async {
+            data::api::ensure(&api, crd).await?;
+            let spec = serde_json::json!({"spec": crd.get("spec")});
+            api.patch(&name, &PatchParams::default(), &Patch::Merge(&spec)).await
+        };
+        if let Err(source) = installed.await {
+            return Err(SimulationError::Crd { name, source: Box::new(source) });
+        }
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ use super::{
     network::Key,
     node_loss::NodeLosses,
     nodes,
-    volumes::{Volumes, claim_keys},
+    volumes::Volumes,
 };
 
 /// A write that failed is tried again after so long, milliseconds.
@@ -275,10 +275,7 @@ impl Plane {
     async fn look_at(&mut self, matter: Matter) {
         let done = match &matter {
             Matter::Pod(key) => self.look_at_pod(key).await,
-            Matter::Claim(key) => {
-                let used = self.claim_is_used(key);
-                self.volumes.settle_claim(key, used).await
-            }
+            Matter::Claim(key) => self.volumes.settle_claim(key).await,
             Matter::Volume(key) => match self.volumes.settle_volume(key).await {
                 Ok(gone) => {
                     let now = self.shared.clock.now_ms();
@@ -320,11 +317,6 @@ impl Plane {
         let period = u64::try_from(self.lease_period.as_millis()).unwrap_or(u64::MAX);
         let now = self.shared.clock.now_ms();
         self.schedule(Matter::Leases, now.saturating_add(period));
-    }
-
-    /// Whether a pod that has not ended mounts the claim.
-    fn claim_is_used(&self, key: &Key) -> bool {
-        self.pods.iter().any(|(_, pod)| claim_keys(pod).contains(key))
     }
 }
 

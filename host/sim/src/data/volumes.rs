@@ -26,8 +26,6 @@ use super::{
 const PROVISIONER: &str = "simulated.tidepool.dev";
 /// The class of claims that name none.
 const DEFAULT_CLASS: &str = "standard";
-/// Keeps a claim while a pod uses it.
-const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 /// Keeps a volume while a claim is bound to it.
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
 /// The scheduler's choice, which a class that waits for the first consumer needs.
@@ -123,14 +121,14 @@ impl Volumes {
         Ok(())
     }
 
-    /// Brings one claim up to date: class, binding, size, release of its protection.
+    /// Brings one claim up to date: class, binding, size.
     ///
     /// # Errors
     /// When the API server refuses; the caller tries again.
-    pub async fn settle_claim(&mut self, key: &Key, used: bool) -> Result<(), kube::Error> {
+    pub async fn settle_claim(&mut self, key: &Key) -> Result<(), kube::Error> {
         let Some(claim) = self.claims.get(key).cloned() else { return Ok(()) };
         if claim.metadata.deletion_timestamp.is_some() {
-            return if used { Ok(()) } else { self.release_claim(&claim).await };
+            return Ok(());
         }
         if is_bound(&claim) {
             return self.grow(&claim).await;
@@ -162,19 +160,10 @@ impl Volumes {
             let key = (reference.namespace.clone()?, reference.name.clone()?);
             self.claims.get(&key).filter(|claim| reference.uid.is_none() || claim.metadata.uid == reference.uid)
         });
-        if claim.is_some() && volume.metadata.deletion_timestamp.is_none() {
+        if claim.is_some() || volume.metadata.deletion_timestamp.is_some() {
             return Ok(None);
         }
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
-        if volume.metadata.deletion_timestamp.is_some() {
-            let held = volume.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == VOLUME_FINALIZER);
-            if claim.is_none() && held {
-                let rest = without(volume.metadata.finalizers.as_ref(), VOLUME_FINALIZER);
-                let patch = json!({"metadata": {"finalizers": rest}});
-                api.patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch)).await?;
-            }
-            return Ok(None);
-        }
         let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
         if spec.claim_ref.is_none() {
             if phase != Some("Available") {
@@ -304,20 +293,6 @@ impl Volumes {
         self.patch_claim_status(claim, &json!({"status": {"capacity": capacity}})).await
     }
 
-    async fn release_claim(&mut self, claim: &PersistentVolumeClaim) -> Result<(), kube::Error> {
-        if !claim.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == CLAIM_FINALIZER) {
-            return Ok(());
-        }
-        let rest = without(claim.metadata.finalizers.as_ref(), CLAIM_FINALIZER);
-        let patch = json!({"metadata": {"finalizers": rest, "uid": claim.metadata.uid}});
-        let key = mirror::key(claim);
-        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), &key.0);
-        match api.patch(&key.1, &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Err(error) if !api::is_not_found(&error) => Err(error),
-            _ => Ok(()),
-        }
-    }
-
     async fn ensure_class(&mut self, name: &str) -> Result<(), kube::Error> {
         if name.is_empty() || self.classes.get(&(String::new(), name.to_owned())).is_some() {
             return Ok(());
@@ -403,10 +378,6 @@ fn claim_reference(claim: &PersistentVolumeClaim) -> Value {
         "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": claim.metadata.namespace,
         "name": claim.metadata.name, "uid": claim.metadata.uid,
     })
-}
-
-fn without(finalizers: Option<&Vec<String>>, name: &str) -> Vec<String> {
-    finalizers.into_iter().flatten().filter(|finalizer| *finalizer != name).cloned().collect()
 }
 
 fn class(name: &str) -> Value {

@@ -180,11 +180,8 @@ impl Plane {
             }
             world.network.remove_pod(key);
         }
-        // Room on a node, and claims that nobody uses any more.
+        // There is room on a node again.
         self.mark_unplaced();
-        let claims = self.volumes.claims.iter().filter(|(_, claim)| claim.metadata.deletion_timestamp.is_some());
-        let claims: Vec<Matter> = claims.map(|(key, _)| Matter::Claim(key.clone())).collect();
-        self.dirty.extend(claims);
     }
 
     /// Tells the network what it can reach of the pod.
