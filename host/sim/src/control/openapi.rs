@@ -24,7 +24,7 @@ pub fn respond(registry: &Registry, path: &[&str], _query: &str, accept: &str) -
     match path {
         // kubectl asks the second version for kinds that the third does not have; then there is nothing to say.
         ["openapi", "v2"] if accept.contains("com.github.proto-openapi") => Some(Document {
-            content_type: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf".to_owned(),
+            content_type: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf".to_owned(),
             ..Document::text("")
         }),
         ["openapi", "v3"] => {

@@ -117,6 +117,8 @@ fn message(definition: &Definition, bytes: &[u8], depth: usize) -> Option<Value>
                 let map = out.entry(*name).or_insert_with(|| Value::Object(Map::new()));
                 map.as_object_mut()?.insert(key, item);
             }
+            // A text that nobody set is written all the same.
+            Type::String if field.bytes.is_empty() => {}
             ty => {
                 out.insert((*name).to_owned(), value(ty, &field, depth)?);
             }

@@ -99,7 +99,7 @@ fn subresource(request: &Request<'_>) -> Result<Answer, ApiError> {
         ("scale", _) => scale::handle(request),
         ("binding", &Method::POST) => pods::bind(request),
         ("eviction", &Method::POST) => pods::evict(request),
-        ("token", &Method::POST) => Ok(Answer::json(201, &token())),
+        ("token", &Method::POST) => Ok(Answer::json(201, &token(request))),
         ("finalize", &Method::PUT) => update::update(request),
         ("log", &Method::GET) => pods::log(request),
         ("status" | "resize" | "ephemeralcontainers", &Method::GET) => read::get(request),
@@ -109,9 +109,14 @@ fn subresource(request: &Request<'_>) -> Result<Answer, ApiError> {
     }
 }
 
-fn token() -> Value {
-    json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": {}, "spec": {},
-        "status": {"token": "", "expirationTimestamp": null}})
+/// A token request's answer. The token opens nothing: requests with one are refused.
+fn token(request: &Request<'_>) -> Value {
+    const LIFE: std::time::Duration = std::time::Duration::from_secs(3600);
+    let expires = request.inner.options.clock.now().checked_add(LIFE).map(|t| t.to_string()).unwrap_or_default();
+    let metadata = json!({"name": request.name, "namespace": request.namespace});
+    json!({"kind": "TokenRequest", "apiVersion": "authentication.k8s.io/v1", "metadata": metadata,
+        "spec": {"audiences": [], "expirationSeconds": LIFE.as_secs()},
+        "status": {"token": Txn::begin(request.inner).uid(), "expirationTimestamp": expires}})
 }
 
 /// A Status of success.

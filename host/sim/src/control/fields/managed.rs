@@ -260,9 +260,6 @@ fn describe(entry: &Entry) -> String {
     }
     if !entry.apply {
         out.push_str(&format!(" using {}", entry.api_version));
-        if !entry.time.is_empty() {
-            out.push_str(&format!(" at {}", entry.time));
-        }
     }
     out
 }

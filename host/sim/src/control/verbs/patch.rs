@@ -157,8 +157,15 @@ fn merge(
     let reset = reset_fields(resource, &request.subresource);
     let mut plain = config.clone();
     let version = plain["metadata"].as_object_mut().and_then(|m| m.remove("resourceVersion"));
-    let mut merged = managed::apply(live, exists, &plain, ty(resource), &writer, &reset, options.force)
-        .map_err(|conflicts| conflict_error(&conflicts))?;
+    let apply = |force| managed::apply(live, exists, &plain, ty(resource), &writer, &reset, force);
+    let mut merged = match apply(options.force) {
+        // What kubectl applied from its own side before is its own to take.
+        Err(conflicts) if options.field_manager == "kubectl" && applied_before(live, ty(resource), &conflicts) => {
+            apply(true)
+        }
+        other => other,
+    }
+    .map_err(|conflicts| conflict_error(&conflicts))?;
     if let Some(metadata) = merged["metadata"].as_object_mut() {
         match version.filter(|_| exists) {
             Some(version) => metadata.insert("resourceVersion".into(), version),
@@ -166,6 +173,15 @@ fn merge(
         };
     }
     Ok(merged)
+}
+
+/// Whether all conflicts are about fields of the configuration that kubectl keeps in an annotation.
+fn applied_before(live: &Value, ty: typed::Ty<'_>, conflicts: &managed::Conflicts) -> bool {
+    let annotation = &live["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    let last: Option<Value> = annotation.as_str().and_then(|text| serde_json::from_str(text).ok());
+    let Some(last) = last else { return false };
+    let owned = typed::to_set(&last, ty).paths();
+    conflicts.iter().flat_map(|(_, paths)| paths).all(|path| owned.contains(path))
 }
 
 fn finish(

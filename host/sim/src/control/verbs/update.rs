@@ -166,6 +166,9 @@ fn keep_system_fields(new: &mut Value, old: &Value) {
 }
 
 fn put_or_remove(object: &mut Value, field: &str, value: Option<&Value>) {
+    if object.is_null() && value.is_some() {
+        *object = Value::Object(Map::new());
+    }
     let Some(map) = object.as_object_mut() else { return };
     match value {
         Some(value) => map.insert(field.into(), value.clone()),
