@@ -47,7 +47,7 @@ pub fn surface(bytes: &[u8]) -> Result<Surface, NotAPolicy> {
     // Every byte is validated first: the decoder below trusts its input and would not see a cut in a code section.
     wasmparser::Validator::new()
         .validate_all(bytes)
-        .map_err(|error| NotAPolicy::Unreadable(error.message().to_owned()))?;
+        .map_err(|error| NotAPolicy::Unreadable(first_line(error.message())))?;
     if wasmparser::Parser::is_core_wasm(bytes) {
         return Err(NotAPolicy::CoreModule);
     }
@@ -71,6 +71,11 @@ pub fn verify(bytes: &[u8]) -> Result<Surface, NotAPolicy> {
         return Err(NotAPolicy::NoExport);
     }
     Ok(surface)
+}
+
+/// The rest of a parser's message is bytes that help nobody.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim_end_matches(" - expected=[").to_owned()
 }
 
 fn is_ours(interface: &str) -> bool {
