@@ -13,9 +13,10 @@ pub struct Resource {
 }
 
 /// Kinds that need no discovery: `apiVersion`, kind, plural, namespaced.
-const KNOWN: [(&str, &str, &str, bool); 17] = [
+const KNOWN: [(&str, &str, &str, bool); 18] = [
     ("apps/v1", "ControllerRevision", "controllerrevisions", true),
     ("apps/v1", "Deployment", "deployments", true),
+    ("apps/v1", "ReplicaSet", "replicasets", true),
     ("apps/v1", "StatefulSet", "statefulsets", true),
     ("batch/v1", "Job", "jobs", true),
     ("pingcap.com/v1alpha1", "TidbCluster", "tidbclusters", true),

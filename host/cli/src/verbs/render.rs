@@ -43,9 +43,7 @@ pub fn run(args: RenderArgs) -> anyhow::Result<ExitCode> {
     let documents = match input::judged(&args.files)? {
         Ok(documents) => documents,
         Err(faults) if args.format == RenderFormat::Json => {
-            let error = |f: &tidepool_api::input::InputFault| {
-                json!({"field": f.fault.field, "type": f.fault.kind.name(), "message": f.fault.message})
-            };
+            let error = |f: &tidepool_api::input::InputFault| json!({"field": f.fault.field, "type": f.fault.kind.name(), "message": f.fault.message});
             output::json(&json!({"errors": faults.0.iter().map(error).collect::<Vec<_>>()}))?;
             return Ok(ExitCode::from(BAD_INPUT));
         }

@@ -244,7 +244,9 @@ impl Driver {
         self.advance(SETTLE_MS);
         let bases: BTreeMap<&String, String> = names
             .iter()
-            .filter_map(|name| Some((name, format!("{}://127.0.0.1:{}", self.scheme(), self.members.get(name)?.port))))
+            .filter_map(|name| {
+                Some((name, format!("{}://{}:{}", self.scheme(), address(), self.members.get(name)?.port)))
+            })
             .collect();
         Ok(json!({"bases": bases}))
     }
@@ -309,7 +311,7 @@ impl Driver {
         if self.members.get(member).is_some_and(|server| server.task.is_some()) {
             return Ok(());
         }
-        let listener = self.runtime.block_on(tokio::net::TcpListener::bind(("127.0.0.1", port)))?;
+        let listener = self.runtime.block_on(tokio::net::TcpListener::bind((address(), port)))?;
         let port = listener.local_addr()?.port();
         let (shared, process) = (self.shared.clone(), member.to_owned());
         let answer = move |request| shared.clone().answer(process.clone(), request);
@@ -421,7 +423,7 @@ enum Registration {
 fn make_certificates(dir: &Path) -> Result<TlsSource> {
     std::fs::create_dir_all(dir)?;
     let (ca, other) = (Authority::new("golden")?, Authority::new("other")?);
-    let server = ca.issue("pd", &["localhost", "127.0.0.1"])?;
+    let server = ca.issue("pd", &["localhost", &address().to_string()])?;
     std::fs::write(dir.join("ca.crt"), ca.certificate())?;
     std::fs::write(dir.join("other-ca.crt"), other.certificate())?;
     for (name, identity) in
@@ -432,4 +434,11 @@ fn make_certificates(dir: &Path) -> Result<TlsSource> {
     }
     let config = mutual(&ca.certificate(), &server)?;
     Ok(Arc::new(move || Arc::clone(&config)))
+}
+
+/// An address of this process alone: a stopped member's port must be free when it starts again, and several drivers run
+/// beside each other.
+fn address() -> std::net::Ipv4Addr {
+    let byte = |shift: u32| u8::try_from((std::process::id() >> shift) & 0x7f).unwrap_or_default();
+    std::net::Ipv4Addr::new(127, 1 + byte(14).min(126), byte(7), 1 + byte(0))
 }
