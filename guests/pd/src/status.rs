@@ -56,7 +56,7 @@ pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
     let status = &mut written.pd;
     status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
     if status.common.phase != Phase::SUSPEND {
-        status.common.phase = phase(world, set)?.to_owned();
+        status.common.phase = phase(world, set, &status.common.phase)?.to_owned();
     }
     let Some((id, members)) = read_members(world) else {
         status.synced = false;
@@ -71,11 +71,17 @@ pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
     Ok(written)
 }
 
-fn phase(world: &World<'_>, set: &LiveSet) -> Result<&'static str, Failure> {
+/// Every pod is ready and every member healthy. An upgrade is over only then: later components go by it (S23).
+fn all_well(world: &World<'_>) -> bool {
+    let healthy = |members: &Vec<Member>| members.iter().all(|member| member.healthy);
+    world.pods.iter().all(|pod| pod.ready) && world.members.as_ref().is_ok_and(healthy)
+}
+
+fn phase(world: &World<'_>, set: &LiveSet, before: &str) -> Result<&'static str, Failure> {
     let revisions = world.snapshot.labels(watch::POD, CONTROLLER_REVISION_HASH)?;
     Ok(if world.cluster.desired_replicas(Component::Pd) != set.replicas() {
         Phase::SCALE
-    } else if set.upgrading(revisions.iter().map(Option::as_deref)) {
+    } else if set.upgrading(revisions.iter().map(Option::as_deref)) || (before == Phase::UPGRADE && !all_well(world)) {
         Phase::UPGRADE
     } else {
         Phase::NORMAL

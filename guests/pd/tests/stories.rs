@@ -220,6 +220,24 @@ fn an_upgrade_waits_for_a_member_that_is_not_well() {
 }
 
 #[test]
+fn an_upgrade_is_over_when_the_last_member_is_well() {
+    let mut story = Story::at_rest(cluster(3));
+    story.lead("c-pd-2");
+    story.edit(|spec| spec["version"] = "v8.5.3".into());
+    while story.set()["spec"]["updateStrategy"]["rollingUpdate"]["partition"] != 0 {
+        story.round();
+        story.world.settle();
+    }
+    let last = (0..3).map(|n| format!("c-pd-{n}")).find(|pod| *pod != story.leader()).expect("there are three");
+    story.set_health(&last, false);
+    assert_eq!(story.round(), [""; 0]);
+    assert_eq!(story.pd()["phase"], "Upgrade");
+    story.set_health(&last, true);
+    assert_eq!(story.run(), ["replace statefulset replicas=3 partition=3"]);
+    assert_eq!(story.pd()["phase"], "Normal");
+}
+
+#[test]
 fn a_changed_configuration_reaches_the_pods_only_under_rolling_update() {
     let mut story = Story::at_rest(cluster(3));
     story.edit(|spec| spec["pd"]["config"] = json!({"lease": 3}));
