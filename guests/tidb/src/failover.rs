@@ -3,10 +3,7 @@
 
 use tidepool_sdk::{
     EventType, Failure, Plan,
-    api::{
-        Component,
-        status::{TidbFailureMember, TidbStatus},
-    },
+    api::status::{TidbFailureMember, TidbStatus},
     live::{Live, LiveSet},
     slots, time,
     wait::{self, Reason},

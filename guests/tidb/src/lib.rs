@@ -31,6 +31,9 @@ pub struct Tidb;
 
 export_policy!(Tidb);
 
+/// How soon TiDB is asked again while something is waited for: Kubernetes does not tell when a server answers.
+const ASK_AGAIN_MS: u32 = 5_000;
+
 /// Whether a pass goes on after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -60,6 +63,7 @@ impl Policy for Tidb {
         };
         if step == Step::Wait {
             plan.hold_later();
+            plan.requeue_after_ms(ASK_AGAIN_MS);
         }
         plan.set_status(&status)
     }
@@ -75,9 +79,7 @@ fn act(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result<St
         return Ok(Step::Done);
     }
     services(world, plan)?;
-    let config_map = config(world, plan)?;
-    let size = (status::replicas(world, status), status.vol_replace_in_progress);
-    let mut wanted = desired::stateful_set(world.cluster, &world.view, world.spec, size, &config_map)?;
+    let mut wanted = configured(world, status, plan)?;
     let Some(set) = &world.set else { return create(world, &wanted, plan) };
     labels::sync(world, status, plan)?;
     if scale::scale(world, set, &mut wanted, plan)? == Step::Wait {
@@ -90,6 +92,7 @@ fn act(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result<St
     write(world, set, &wanted, plan)?;
     if !status::all_healthy(world, status) {
         plan.wait(status::unhealthy(world, status));
+        plan.requeue_after_ms(ASK_AGAIN_MS);
     }
     Ok(Step::Done)
 }
@@ -122,21 +125,26 @@ fn services(world: &World<'_>, plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the ConfigMap, and answers with its name.
-fn config(world: &World<'_>, plan: &mut Plan) -> Result<String, Failure> {
+/// Writes the ConfigMap, and answers with the StatefulSet that uses it.
+fn configured(world: &World<'_>, status: &TidbStatus, plan: &mut Plan) -> Result<StatefulSet, Failure> {
     let World { snapshot, cluster, view, spec, .. } = world;
+    let size = (status::replicas(world, status), status.vol_replace_in_progress);
+    let build = |config_map: &str| desired::stateful_set(cluster, view, spec, size, config_map);
     let Some(data) = desired::config_data(cluster, view, spec)? else {
-        return Ok(desired::legacy_config_map(cluster));
+        return build(&desired::legacy_config_map(cluster));
     };
-    let wanted = config_map::settle(snapshot, watch::CONFIG_MAP, cluster, view, world.set.as_ref(), data)?;
-    let name = wanted.metadata.name.clone().unwrap_or_default();
-    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, &name)?.as_ref(), &wanted, &["data"])?;
-    Ok(name)
+    let set = world.set.as_ref();
+    let (config_map, wanted) =
+        config_map::settle_for_set(snapshot, watch::CONFIG_MAP, cluster, view, set, data, build)?;
+    let name = config_map.metadata.name.as_deref().unwrap_or_default();
+    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, name)?.as_ref(), &config_map, &["data"])?;
+    Ok(wanted)
 }
 
 fn create(world: &World<'_>, wanted: &StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
     apply::create_stateful_set(plan, wanted)?;
     plan.wait(wait::on(Reason::JustCreated, wait::stateful_set(&world.name()), "the pods of TiDB are being created"));
+    plan.requeue_after_ms(ASK_AGAIN_MS);
     Ok(Step::Done)
 }
 

@@ -3,10 +3,7 @@
 
 use tidepool_sdk::{
     EventType, Failure, Plan,
-    api::{
-        Component,
-        status::{FailureStore, TikvStatus, UidSet},
-    },
+    api::status::{FailureStore, TikvStatus, UidSet},
     claims,
     live::{Live, LiveSet},
     slots,

@@ -34,6 +34,9 @@ pub struct Tikv;
 
 export_policy!(Tikv);
 
+/// How soon TiKV is asked again while something is waited for: Kubernetes does not tell when leaders move or a store changes.
+const ASK_AGAIN_MS: u32 = 5_000;
+
 /// Whether a pass goes on after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
@@ -63,6 +66,7 @@ impl Policy for Tikv {
         };
         if step == Step::Wait {
             plan.hold_later();
+            plan.requeue_after_ms(ASK_AGAIN_MS);
         }
         plan.set_status(&status)
     }
@@ -82,10 +86,8 @@ fn act(world: &World<'_>, status: &mut TikvStatus, plan: &mut Plan) -> Result<St
     let World { snapshot, cluster, .. } = world;
     let service = Live::read(snapshot, watch::SERVICE, &cluster.peer_service_name(Component::Tikv))?;
     apply::service(plan, service.as_ref(), &desired::peer_service(cluster))?;
-    let config_map = config(world, plan)?;
     failover::recover(world, status);
-    let size = (status::replicas(world, status), status.vol_replace_in_progress);
-    let mut wanted = desired::stateful_set(cluster, &world.view, world.spec, size, &config_map)?;
+    let mut wanted = configured(world, status, plan)?;
     let Some(set) = &world.set else { return create(world, &wanted, plan) };
     if labels::sync(world, plan)? == Step::Wait || scale::scale(world, set, &mut wanted, status, plan)? == Step::Wait {
         return Ok(Step::Wait);
@@ -97,6 +99,7 @@ fn act(world: &World<'_>, status: &mut TikvStatus, plan: &mut Plan) -> Result<St
     write(world, set, &wanted, plan)?;
     if !status::all_up(world, status) {
         plan.wait(status::not_up(world, status));
+        plan.requeue_after_ms(ASK_AGAIN_MS);
     }
     Ok(Step::Done)
 }
@@ -131,19 +134,26 @@ fn phase(world: &World<'_>, status: &mut TikvStatus, plan: &mut Plan) -> Result<
     Ok(())
 }
 
-/// Writes the ConfigMap, and answers with its name.
-fn config(world: &World<'_>, plan: &mut Plan) -> Result<String, Failure> {
-    let World { snapshot, cluster, view, .. } = world;
-    let Some(data) = desired::config_data(cluster, view)? else { return Ok(desired::legacy_config_map(cluster)) };
-    let wanted = config_map::settle(snapshot, watch::CONFIG_MAP, cluster, view, world.set.as_ref(), data)?;
-    let name = wanted.metadata.name.clone().unwrap_or_default();
-    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, &name)?.as_ref(), &wanted, &["data"])?;
-    Ok(name)
+/// Writes the ConfigMap, and answers with the StatefulSet that uses it.
+fn configured(world: &World<'_>, status: &TikvStatus, plan: &mut Plan) -> Result<StatefulSet, Failure> {
+    let World { snapshot, cluster, view, spec, .. } = world;
+    let size = (status::replicas(world, status), status.vol_replace_in_progress);
+    let build = |config_map: &str| desired::stateful_set(cluster, view, spec, size, config_map);
+    let Some(data) = desired::config_data(cluster, view)? else {
+        return build(&desired::legacy_config_map(cluster));
+    };
+    let set = world.set.as_ref();
+    let (config_map, wanted) =
+        config_map::settle_for_set(snapshot, watch::CONFIG_MAP, cluster, view, set, data, build)?;
+    let name = config_map.metadata.name.as_deref().unwrap_or_default();
+    apply::object(plan, Live::read(snapshot, watch::CONFIG_MAP, name)?.as_ref(), &config_map, &["data"])?;
+    Ok(wanted)
 }
 
 fn create(world: &World<'_>, wanted: &StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
     apply::create_stateful_set(plan, wanted)?;
     plan.wait(wait::on(Reason::JustCreated, wait::stateful_set(&world.name()), "the pods of TiKV are being created"));
+    plan.requeue_after_ms(ASK_AGAIN_MS);
     Ok(Step::Done)
 }
 

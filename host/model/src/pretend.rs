@@ -156,12 +156,23 @@ impl World {
                 }
                 Action::Delete { target, .. } => self.remove(&target.kind, &target.name),
                 Action::TransferPdLeader { to } => self.lead(to),
+                Action::DeleteStore { id } => self.change_store(*id, |row| row.state = StoreState::Tombstone),
+                Action::BeginEvictLeader { store } => self.change_store(*store, |row| {
+                    (row.evicting_leaders, row.leader_count) = (true, 0);
+                }),
+                Action::EndEvictLeader { store } => self.change_store(*store, |row| row.evicting_leaders = false),
                 Action::DeletePdMember { id } => self.leave(id),
                 _ => {}
             }
         }
         if let Some(status) = &plan.status {
             self.set_status(descriptor, status.clone());
+        }
+    }
+
+    fn change_store(&mut self, id: u64, change: impl FnOnce(&mut StoreRow)) {
+        if let Some(store) = self.pd.stores.iter_mut().flatten().find(|store| store.row.id == id) {
+            change(&mut store.row);
         }
     }
 
@@ -325,10 +336,18 @@ impl World {
             let port = if component == "tikv" { 20160 } else { 3930 };
             of(component).into_iter().map(move |pod| (pod, component, port)).collect::<Vec<_>>()
         });
-        let stores = (4..).zip(stores).map(|(id, (pod, component, port))| {
-            store(id, format!("{}:{port}", host(&pod, component)), component == "tiflash", self.now_ms)
-        });
-        self.pd.stores = Ok(stores.collect());
+        let mut known = std::mem::replace(&mut self.pd.stores, Ok(Vec::new())).unwrap_or_default();
+        let addresses: Vec<(String, &str)> =
+            stores.map(|(pod, component, port)| (format!("{}:{port}", host(&pod, component)), component)).collect();
+        known.retain(|store| addresses.iter().any(|(address, _)| *address == store.row.address));
+        for (address, component) in addresses {
+            if !known.iter().any(|store| store.row.address == address) {
+                // The first three numbers are those of members in a cluster of the usual size.
+                let id = known.iter().map(|store| store.row.id).max().unwrap_or(3) + 1;
+                known.push(store(id, address, component == "tiflash", self.now_ms));
+            }
+        }
+        self.pd.stores = Ok(known);
     }
 
     fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {

@@ -29,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 const POLICY: &[&str] = &["tidepool-api", "tidepool-sdk"];
 
 /// Tests may also use these; nothing that is shipped does. The operator's run with native policies on the simulator.
-const IN_TESTS: [(&str, &[&str]); 2] = [
+const IN_TESTS: [(&str, &[&str]); 3] = [
     (
         "tidepool-operator",
         &[
@@ -43,6 +43,8 @@ const IN_TESTS: [(&str, &[&str]); 2] = [
         ],
     ),
     ("tidepool-api", &["tidepool-api"]),
+    // Its stories are those of a whole cluster.
+    ("policy-tikv", &["policy-pd", "policy-tidb"]),
 ];
 
 /// Crates that must not be reached from these, over any number of steps.
