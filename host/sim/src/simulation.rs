@@ -168,7 +168,8 @@ impl Simulation {
         self.data.as_ref()
     }
 
-    /// Listens on `address` for the API server and on a free port of the same host for the components.
+    /// Listens on `address` for the API server and on the next port of the same host for the components, or on any free
+    /// one if that is taken.
     ///
     /// # Errors
     /// When the address is taken.
@@ -180,7 +181,7 @@ impl Simulation {
         let components = match self.gateway() {
             None => None,
             Some(gateway) => {
-                let (listener, components) = listen(SocketAddr::new(api.ip(), 0)).await?;
+                let (listener, components) = listen_beside(address, api).await?;
                 tasks.spawn(async move { log_end("component gateway", gateway.serve(listener).await) });
                 Some(components)
             }
@@ -218,6 +219,16 @@ impl Served {
         );
         plain.replace(&server, &extended)
     }
+}
+
+/// The components keep their address over a restart if the API server does: an operator goes on asking there.
+async fn listen_beside(asked: SocketAddr, api: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulationError> {
+    if let (1.., Some(next)) = (asked.port(), api.port().checked_add(1))
+        && let Ok(listening) = listen(SocketAddr::new(api.ip(), next)).await
+    {
+        return Ok(listening);
+    }
+    listen(SocketAddr::new(api.ip(), 0)).await
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), SimulationError> {
