@@ -143,9 +143,9 @@ fn granted(world: &dyn World, user: &User, binding: &Arc<Value>, namespace: &str
 fn everyone_may(asked: &Attributes<'_>) -> bool {
     const PLACES: [&str; 6] = ["/api", "/apis", "/healthz", "/livez", "/openapi", "/readyz"];
     let looks = asked.verb == "get" && !asked.path.is_empty();
-    let at_place = |place: &&str| asked.path == *place || asked.path.starts_with(&format!("{place}/"));
+    let at_place = |place: &str| asked.path == place || asked.path.starts_with(&format!("{place}/"));
     let of_self = asked.verb == "create" && asked.resource.starts_with("selfsubject");
-    of_self || looks && (asked.path.starts_with("/version") || PLACES.iter().any(|place| at_place(&place)))
+    of_self || looks && (asked.path.starts_with("/version") || PLACES.iter().any(|place| at_place(place)))
 }
 
 fn covers(rule: &Value, asked: &Attributes<'_>) -> bool {

@@ -149,7 +149,7 @@ impl Registry {
             && !group.versions.contains(&resource.version)
         {
             group.versions.push(resource.version.clone());
-            group.versions.sort_by(|a, b| version_priority(b).cmp(&version_priority(a)));
+            group.versions.sort_by_key(|version| std::cmp::Reverse(version_priority(version)));
         }
         let key = (resource.group.clone(), resource.version.clone());
         self.resources.entry(key).or_default().insert(resource.plural.clone(), Arc::new(resource));

@@ -91,7 +91,7 @@ fn update(new: &Value, old: &Value) -> Option<Cause> {
             None => _ = allowed.as_object_mut().and_then(|spec| spec.remove(field)),
         }
     }
-    if text(old_spec, "nodeName").is_empty() && text(&allowed, "nodeName") != "" && binding(new, old) {
+    if text(old_spec, "nodeName").is_empty() && !text(&allowed, "nodeName").is_empty() && binding(new, old) {
         allowed.as_object_mut()?.remove("nodeName");
     }
     let added = list(old_spec, "tolerations").iter().all(|t| list(at(new, "spec"), "tolerations").contains(t));

@@ -53,7 +53,7 @@ fn default(service: &mut Value) {
         set_default(port, "protocol", "TCP");
         let unset = matches!(at(port, "targetPort"), Value::Null)
             || at(port, "targetPort") == &json!(0)
-            || text(port, "targetPort") == "" && at(port, "targetPort").is_string();
+            || at(port, "targetPort").as_str().is_some_and(str::is_empty);
         if unset && let Some(number) = int(port, "port") {
             set(port, "targetPort", number);
         }
@@ -162,7 +162,7 @@ fn validate(service: &Value, old: Option<&Value>) -> Vec<Cause> {
     }
     if let Some(old) = old {
         let (before, after) = (at(old, "spec.clusterIPs"), at(service, "spec.clusterIPs"));
-        let fixed = list(old, "spec.clusterIPs").first().is_some()
+        let fixed = !list(old, "spec.clusterIPs").is_empty()
             && kind != "ExternalName"
             && text(old, "spec.type") != "ExternalName";
         if fixed && before.get(0) != after.get(0) {

@@ -126,15 +126,12 @@ impl Manager {
         if round.ordered && (is_terminating(&pod) || !is_ready(&pod)) {
             return Ok(Step::Wait);
         }
-        match is_available(&pod, round.min_ready_seconds, self.clock.now()) {
-            Err(wait_seconds) => {
-                let when = Instant::now() + Duration::from_secs(wait_seconds);
-                self.queue.add_after(Work::StatefulSet(round.key.clone()), when);
-                if round.ordered {
-                    return Ok(Step::Wait);
-                }
+        if let Err(wait_seconds) = is_available(&pod, round.min_ready_seconds, self.clock.now()) {
+            let when = Instant::now() + Duration::from_secs(wait_seconds);
+            self.queue.add_after(Work::StatefulSet(round.key.clone()), when);
+            if round.ordered {
+                return Ok(Step::Wait);
             }
-            Ok(()) => {}
         }
         self.fix_claims(round, ordinal).await?;
         Ok(Step::On)
