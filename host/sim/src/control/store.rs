@@ -304,7 +304,7 @@ impl State {
     /// Forgets what is older than the history's age.
     pub(super) fn compact(&mut self, now_ms: u64) {
         if self.marks.back().is_none_or(|(at, _)| at + 1000 <= now_ms) {
-            self.marks.push_back((now_ms, self.revision.saturating_sub(1).max(FIRST_REVISION)));
+            self.marks.push_back((now_ms, self.revision));
         }
         while let Some((at, revision)) = self.marks.front().copied()
             && at + self.history_age_ms <= now_ms

@@ -18,6 +18,9 @@ use crate::control::{
     path::text,
 };
 
+/// Where kubectl keeps what it applied last from its own side.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// Patches the object.
 pub(super) fn patch(request: &Request<'_>) -> Result<Answer, ApiError> {
     match read(request)? {
@@ -166,6 +169,9 @@ fn merge(
         other => other,
     }
     .map_err(|conflicts| conflict_error(&conflicts))?;
+    if options.field_manager == "kubectl" {
+        remember(&mut merged, &plain);
+    }
     if let Some(metadata) = merged["metadata"].as_object_mut() {
         match version.filter(|_| exists) {
             Some(version) => metadata.insert("resourceVersion".into(), version),
@@ -175,9 +181,25 @@ fn merge(
     Ok(merged)
 }
 
+/// Keeps the annotation by which kubectl applies from its own side equal to what it applied from here, if there is one.
+fn remember(merged: &mut Value, config: &Value) {
+    let Some(annotations) = merged["metadata"]["annotations"].as_object_mut() else { return };
+    let Some(last) = annotations.get_mut(LAST_APPLIED) else { return };
+    let mut config = config.clone();
+    if let Some(given) = config["metadata"]["annotations"].as_object_mut() {
+        given.remove(LAST_APPLIED);
+    }
+    if let Some(metadata) = config["metadata"].as_object_mut()
+        && metadata.get("annotations").is_some_and(|a| a.as_object().is_none_or(Map::is_empty))
+    {
+        metadata.remove("annotations");
+    }
+    *last = format!("{config}\n").into();
+}
+
 /// Whether all conflicts are about fields of the configuration that kubectl keeps in an annotation.
 fn applied_before(live: &Value, ty: typed::Ty<'_>, conflicts: &managed::Conflicts) -> bool {
-    let annotation = &live["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"];
+    let annotation = &live["metadata"]["annotations"][LAST_APPLIED];
     let last: Option<Value> = annotation.as_str().and_then(|text| serde_json::from_str(text).ok());
     let Some(last) = last else { return false };
     let owned = typed::to_set(&last, ty).paths();
