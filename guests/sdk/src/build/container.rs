@@ -83,7 +83,7 @@ pub fn tailer(
 
 /// The init container that sets kernel parameters, if the pods are to have one.
 pub fn sysctl_init(cluster: &TidbCluster, view: &View<'_>) -> Option<Container> {
-    if !view.annotations().get(tidepool_api::labels::SYSCTL_INIT).is_some_and(|value| value == "true") {
+    if view.annotations().get(tidepool_api::labels::SYSCTL_INIT).is_none_or(|value| value != "true") {
         return None;
     }
     let sysctls = view.pod_security_context()?.sysctls.as_ref().filter(|sysctls| !sysctls.is_empty())?;
