@@ -56,10 +56,18 @@ pub fn object<T: Resource + Serialize>(
 /// When the Service does not serialise.
 pub fn service(plan: &mut Plan, live: Option<&Live>, desired: &Service) -> Result<(), Failure> {
     let mut desired = serde_json::to_value(desired)?;
+    let last = live.and_then(Live::last_applied);
+    if let Some(last) = last.as_ref().filter(|last| has_node_ports(last) && has_node_ports(&desired["spec"])) {
+        // Another operator takes over what was allocated as if it had been asked for. It is no reason to write.
+        keep_ports(&last["ports"], &mut desired["spec"]["ports"]);
+        let alike = ["type", "externalTrafficPolicy"].iter().all(|field| last[field] == desired["spec"][field]);
+        if let (true, Some(number)) = (alike, last.get("healthCheckNodePort")) {
+            desired["spec"]["healthCheckNodePort"] = number.clone();
+        }
+    }
     let applied = desired["spec"].clone();
     annotate(&mut desired, LAST_APPLIED_CONFIG, applied.to_string());
     let Some(live) = live else { return plan.create(&desired) };
-    let last = live.last_applied();
     if last.as_ref().is_some_and(|last| same(last, &applied)) {
         // The annotation says the same in other words; it stays as it is.
         set_text(&mut desired["metadata"]["annotations"], LAST_APPLIED_CONFIG, live.annotation(LAST_APPLIED_CONFIG));
@@ -80,16 +88,14 @@ fn service_spec(live: &Value, last: Option<&Value>, desired: Value) -> Value {
             spec.remove(field);
         }
     }
-    let type_of = |spec: &Value| spec["type"].as_str().unwrap_or("ClusterIP").to_owned();
-    let has_node_ports = |spec_type: &str| matches!(spec_type, "NodePort" | "LoadBalancer");
-    let keep_node_ports = has_node_ports(&type_of(live)) && has_node_ports(&type_of(&desired));
+    let keep_node_ports = has_node_ports(live) && has_node_ports(&desired);
     for (field, mut value) in desired.as_object().cloned().unwrap_or_default() {
         if field == "ports" && keep_node_ports {
             keep_ports(&live["ports"], &mut value);
         }
         spec.insert(field, value);
     }
-    if !has_node_ports(&type_of(&desired)) {
+    if !has_node_ports(&desired) {
         for field in ["externalTrafficPolicy", "healthCheckNodePort", "allocateLoadBalancerNodePorts"] {
             if desired.get(field).is_none() {
                 spec.remove(field);
@@ -97,6 +103,11 @@ fn service_spec(live: &Value, last: Option<&Value>, desired: Value) -> Value {
         }
     }
     Value::Object(spec)
+}
+
+/// Whether a Service with this spec is reached through ports of the nodes.
+fn has_node_ports(spec: &Value) -> bool {
+    matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"))
 }
 
 /// Node ports that clients know stay as long as the port has the same name.

@@ -324,7 +324,7 @@ fn store_of(id: &str, store: &Value, tiflash: bool) -> Store {
 
 #[test]
 fn a_cluster_that_is_taken_over_is_not_touched() {
-    for state in ["basic"] {
+    for state in ["basic", "full", "scaled"] {
         let mut story = taken_over(state);
         let round = render::round(&mut story.world, &story.policies).unwrap_or_else(|error| panic!("{state}: {error}"));
         let actions: Vec<String> = round.plans.iter().flat_map(|(_, plan)| &plan.actions).map(line).collect();
