@@ -512,7 +512,7 @@ pub(in crate::control) fn remove(value: &Value, set: &FieldSet, ty: Ty<'_>) -> V
                     Some(below) => remove(inner, below, ty.below(&step)),
                     None => inner.clone(),
                 };
-                if !(is_empty(Some(&left)) && !is_empty(Some(inner))) {
+                if !is_empty(Some(&left)) || is_empty(Some(inner)) {
                     out.insert(name.clone(), left);
                 }
             }
