@@ -16,6 +16,12 @@ use crate::{
     wire::{EvictLeaderConfig, Health, Member, Members},
 };
 
+/// A read is tried this often: once for each member of a usual PD.
+const READ_TRIES_MAX: usize = 3;
+
+/// What a proxy on the way answers when nobody listened.
+const BAD_GATEWAY: u16 = 502;
+
 /// PD at one address.
 #[derive(Clone)]
 pub struct HttpPd {
@@ -37,7 +43,15 @@ impl HttpPd {
         Ok(Reply { request, status, body })
     }
 
+    /// A read. Where nobody listened it is tried again: the Service may have chosen a member that is only starting, or
+    /// gone, and chooses again for the next connection.
     async fn get(&self, path: &str) -> Result<Reply, Error> {
+        for _ in 1..READ_TRIES_MAX {
+            match self.call(Method::GET, path, Bytes::new()).await {
+                Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
+                answer => return answer,
+            }
+        }
         self.call(Method::GET, path, Bytes::new()).await
     }
 

@@ -70,6 +70,14 @@ async fn a_failed_read_is_an_error_and_never_an_empty_list() {
 }
 
 #[tokio::test]
+async fn a_read_is_tried_with_the_next_member_where_nobody_listened() {
+    let played = play(&[("GET health", 502, ""), ("GET health", 200, HEALTH), ("GET leader", 503, "no leader\n")]);
+    assert_eq!(played.pd.members().await.expect("members").len(), 2);
+    let played = play(&[("GET cluster", 502, ""), ("GET cluster", 502, ""), ("GET cluster", 502, "")]);
+    assert!(played.pd.cluster().await.is_err());
+}
+
+#[tokio::test]
 async fn before_the_first_store_there_are_none() {
     let played = play(&[("GET stores?state=0&state=1&state=2", 500, NOT_BOOTSTRAPPED)]);
     assert!(played.pd.stores().await.expect("known to be empty").is_empty());

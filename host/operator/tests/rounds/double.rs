@@ -1,8 +1,5 @@
 //! An API server small enough to break on purpose: objects, versions, watches, merge patches, preconditions.
 
-// Each test file uses a part of it.
-#![allow(dead_code)]
-
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
@@ -19,6 +16,9 @@ use tokio::sync::mpsc;
 
 /// Group and version, plural, namespace (or empty), name.
 type Key = (String, String, String, String);
+
+/// What is answered.
+type Reply = Response<UnsyncBoxBody<Bytes, Infallible>>;
 
 /// Where a watch's events go.
 type Watcher = mpsc::UnboundedSender<Result<Frame<Bytes>, Infallible>>;
@@ -99,18 +99,15 @@ impl Api {
         self.state.lock().unwrap().accepts.iter().filter(|(p, _)| p == plural).map(|(_, a)| a.clone()).collect()
     }
 
-    async fn answer(&self, request: Request<Body>) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+    async fn answer(&self, request: Request<Body>) -> Reply {
         let (parts, body) = request.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
         let body: Value = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).expect("JSON") };
         let accept = parts.headers.get("accept").and_then(|v| v.to_str().ok()).unwrap_or_default().to_owned();
         let (mut query, name, subresource) = read_path(parts.uri.path());
         let parameters = parts.uri.query().unwrap_or_default();
-        let parameter = |key: &str| {
-            let prefix = format!("{key}=");
-            parameters.split('&').find_map(|pair| pair.strip_prefix(&prefix).map(decode))
-        };
-        query.label = parameter("labelSelector").and_then(|l| l.split_once('=').map(|(k, v)| (k.into(), v.into())));
+        query.label = parameter(parameters, "labelSelector")
+            .and_then(|label| label.split_once('=').map(|(key, value)| (key.into(), value.into())));
         let mut state = self.state.lock().unwrap();
         let called = format!("{} {}/{name}{subresource}", parts.method, query.plural);
         if parts.method != Method::GET {
@@ -122,68 +119,78 @@ impl Api {
         }
         let key = (query.version.clone(), query.plural.clone(), query.namespace.clone(), name.clone());
         match parts.method {
-            Method::GET if name.is_empty() && parameter("watch").is_some() => {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                let from: u64 = parameter("resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0);
-                for (version, kind, key, object) in &state.history {
-                    if *version > from && query.selects(key, object) {
-                        let _ = sender.send(Ok(event(kind, object)));
-                    }
-                }
-                state.watchers.push((query, sender));
-                let stream = futures::stream::unfold(receiver, |mut receiver| async move {
-                    let frame = receiver.recv().await?;
-                    Some((frame, receiver))
-                });
-                Response::new(StreamBody::new(stream).boxed_unsync())
+            Method::GET if name.is_empty() && parameter(parameters, "watch").is_some() => {
+                state.watch(query, parameter(parameters, "resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0))
             }
             Method::GET if name.is_empty() => {
                 state.accepts.push((query.plural.clone(), accept));
-                let items: Vec<Value> =
-                    state.objects.iter().filter(|(key, o)| query.selects(key, o)).map(|(_, o)| o.clone()).collect();
-                ok(json!({"apiVersion": "v1", "kind": "List", "items": items,
-                          "metadata": {"resourceVersion": state.version.to_string()}}))
+                state.list(&query)
             }
             Method::GET => state.objects.get(&key).map_or_else(|| failure(404, "NotFound"), |o| ok(o.clone())),
-            Method::POST => {
-                let name = body["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-                let key = (key.0, key.1, key.2, name);
-                if state.objects.contains_key(&key) {
-                    return failure(409, "AlreadyExists");
-                }
-                state.writes.last_mut().unwrap().push_str(&key.3);
-                ok(state.store(key, body))
-            }
-            Method::PUT | Method::PATCH => {
-                let Some(kept) = state.objects.get(&key).cloned() else { return failure(404, "NotFound") };
-                for field in ["uid", "resourceVersion"] {
-                    let expected = &body["metadata"][field];
-                    if !expected.is_null() && *expected != kept["metadata"][field] {
-                        return failure(409, "Conflict");
-                    }
-                }
-                let mut object = body.clone();
-                if parts.method == Method::PATCH {
-                    object = kept;
-                    merge(&mut object, &body);
-                }
-                ok(state.store(key, object))
-            }
-            Method::DELETE => {
-                let Some(kept) = state.objects.get(&key).cloned() else { return failure(404, "NotFound") };
-                let expected = &body["preconditions"]["uid"];
-                if !expected.is_null() && *expected != kept["metadata"]["uid"] {
-                    return failure(409, "Conflict");
-                }
-                state.delete(&key);
-                ok(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
-            }
-            _ => failure(405, "MethodNotAllowed"),
+            Method::POST => state.create(key, body),
+            Method::PUT => state.change(key, body, false),
+            Method::PATCH => state.change(key, body, true),
+            _ => state.remove(&key, &body),
         }
     }
 }
 
 impl State {
+    fn watch(&mut self, query: Query, from: u64) -> Reply {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        for (version, kind, key, object) in &self.history {
+            if *version > from && query.selects(key, object) {
+                let _ = sender.send(Ok(event(kind, object)));
+            }
+        }
+        self.watchers.push((query, sender));
+        let stream = futures::stream::unfold(receiver, |mut receiver| async move {
+            let frame = receiver.recv().await?;
+            Some((frame, receiver))
+        });
+        Response::new(StreamBody::new(stream).boxed_unsync())
+    }
+
+    fn list(&self, query: &Query) -> Reply {
+        let selected = self.objects.iter().filter(|(key, object)| query.selects(key, object));
+        let items: Vec<Value> = selected.map(|(_, object)| object.clone()).collect();
+        let metadata = json!({"resourceVersion": self.version.to_string()});
+        ok(json!({"apiVersion": "v1", "kind": "List", "items": items, "metadata": metadata}))
+    }
+
+    fn create(&mut self, key: Key, object: Value) -> Reply {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.writes.last_mut().unwrap().push_str(&name);
+        let key = (key.0, key.1, key.2, name);
+        if self.objects.contains_key(&key) { failure(409, "AlreadyExists") } else { ok(self.store(key, object)) }
+    }
+
+    fn change(&mut self, key: Key, body: Value, patch: bool) -> Reply {
+        let Some(mut object) = self.objects.get(&key).cloned() else { return failure(404, "NotFound") };
+        for field in ["uid", "resourceVersion"] {
+            let expected = &body["metadata"][field];
+            if !expected.is_null() && *expected != object["metadata"][field] {
+                return failure(409, "Conflict");
+            }
+        }
+        if patch {
+            merge(&mut object, &body);
+        } else {
+            object = body;
+        }
+        ok(self.store(key, object))
+    }
+
+    fn remove(&mut self, key: &Key, options: &Value) -> Reply {
+        let Some(kept) = self.objects.get(key) else { return failure(404, "NotFound") };
+        let expected = &options["preconditions"]["uid"];
+        if !expected.is_null() && *expected != kept["metadata"]["uid"] {
+            return failure(409, "Conflict");
+        }
+        self.delete(key);
+        ok(json!({"kind": "Status", "apiVersion": "v1", "status": "Success"}))
+    }
+
     fn store(&mut self, key: Key, mut object: Value) -> Value {
         self.version += 1;
         let kept = self.objects.get(&key);
@@ -236,19 +243,21 @@ fn read_path(path: &str) -> (Query, String, String) {
     (Query { version, plural: rest[0].to_owned(), namespace: namespace.to_owned(), label: None }, name, subresource)
 }
 
-fn decode(text: &str) -> String {
-    text.replace("%2F", "/").replace("%3D", "=")
+fn parameter(parameters: &str, key: &str) -> Option<String> {
+    let of_key = |pair: &str| pair.split_once('=').filter(|(name, _)| *name == key).map(|(_, value)| value.to_owned());
+    let value = parameters.split('&').find_map(of_key)?;
+    Some(value.replace("%2F", "/").replace("%3D", "="))
 }
 
 fn event(kind: &str, object: &Value) -> Frame<Bytes> {
     Frame::data(format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into())
 }
 
-fn ok(value: Value) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+fn ok(value: Value) -> Reply {
     Response::new(http_body_util::Full::new(Bytes::from(value.to_string())).boxed_unsync())
 }
 
-fn failure(code: u16, reason: &str) -> Response<UnsyncBoxBody<Bytes, Infallible>> {
+fn failure(code: u16, reason: &str) -> Reply {
     let mut response = ok(
         json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": reason}),
     );
