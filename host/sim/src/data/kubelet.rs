@@ -109,6 +109,8 @@ pub struct PodMachine {
     /// It ran before the simulator did.
     resumes: bool,
     files: Option<Mounted>,
+    /// `files` were gathered since a container ended last: a container sees its files as they are when it starts.
+    fresh: bool,
     rng: SmallRng,
 }
 
@@ -142,6 +144,7 @@ impl PodMachine {
             happenings: Vec::new(),
             written: None,
             files: None,
+            fresh: false,
             key,
             uid,
             init,
@@ -178,6 +181,7 @@ impl PodMachine {
         match mounted {
             Ok(mounted) => {
                 self.files = Some(mounted);
+                self.fresh = true;
                 if self.stage == Stage::Running {
                     return;
                 }
@@ -203,11 +207,6 @@ impl PodMachine {
     /// Whether all containers pass their probes.
     pub fn is_ready(&self) -> bool {
         matches!(self.stage, Stage::Running) && self.main.iter().all(|run| run.ready)
-    }
-
-    /// Whether a container is about to start again and should see its files as they are now.
-    pub fn wants_fresh_files(&self, now: u64) -> bool {
-        self.main.iter().any(|run| matches!(run.phase, Phase::BackOff { until } if until <= now))
     }
 
     fn pulled(&mut self, pod: &Pod, world: &mut World, now: u64) {
@@ -290,6 +289,10 @@ impl PodMachine {
                 sooner(&mut needs.wake, Some(until));
                 false
             }
+            Phase::BackOff { .. } if !self.fresh => {
+                needs.mounts = true;
+                false
+            }
             Phase::BackOff { .. } | Phase::Waiting { .. } => {
                 if matches!(run.phase, Phase::BackOff { .. }) {
                     run.begin_again(now);
@@ -343,6 +346,7 @@ impl PodMachine {
         let again = policy == "Always" || (policy == "OnFailure" && code != 0);
         let Some(run) = self.main.get_mut(index) else { return };
         run.end(now, code, if code == 0 { "Completed" } else { "Error" }, message, again);
+        self.fresh = false;
         if let Phase::BackOff { until } = run.phase
             && until > now
         {

@@ -44,7 +44,6 @@ async fn store_ids(simulation: &tidepool_sim::simulation::Simulation) -> Vec<(u6
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "a container that is killed starts again with the files of its last start"]
 async fn a_bad_configuration_crashes_until_it_is_mended() {
     let simulation = simulation(12).await;
     let client = simulation.client("test");
@@ -68,7 +67,6 @@ async fn a_bad_configuration_crashes_until_it_is_mended() {
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "the pod mounts before the map is deleted"]
 async fn a_pod_waits_for_its_configmap_and_its_image() {
     let simulation = simulation(13).await;
     let client = simulation.client("test");
@@ -77,6 +75,10 @@ async fn a_pod_waits_for_its_configmap_and_its_image() {
     create_cluster(&client, "a", 1, 1, 0).await;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     maps.delete("a-tikv", &Default::default()).await.unwrap();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    pods.delete("a-tikv-0", &Default::default()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
     eventually(&client, 60, |pods| pods.len() == 3 && waiting_reason(pod(pods, "a-pd-0")) == "ErrImagePull").await;
     let pods = super::cluster::pods(&client).await;
     assert_eq!(waiting_reason(pod(&pods, "a-tikv-0")), "ContainerCreating");

@@ -64,22 +64,9 @@ impl Plane {
         for _ in 0..LOOKS_MAX {
             let now = self.shared.clock.now_ms();
             let Some(machine) = self.machines.get_mut(key) else { return Needs::default() };
-            let fresh = machine.wants_fresh_files(now) && pod.metadata.deletion_timestamp.is_none();
-            let needs = if fresh {
-                Needs { mounts: true, ..Needs::default() }
-            } else {
-                machine.step(pod, &mut self.shared.world(), now)
-            };
+            let needs = machine.step(pod, &mut self.shared.world(), now);
             if needs.mounts {
                 self.mount(key, pod).await;
-                if fresh {
-                    // Step past the back-off, or the question would be the same again.
-                    let Some(machine) = self.machines.get_mut(key) else { return Needs::default() };
-                    let needs = machine.step(pod, &mut self.shared.world(), now);
-                    if !needs.mounts && !needs.discovery {
-                        return needs;
-                    }
-                }
                 continue;
             }
             // The address has to be known before others can answer under it.
