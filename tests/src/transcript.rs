@@ -40,14 +40,14 @@ impl Transcript {
 
     /// Notes what is new: writes of operator and controllers, and what each component waits for.
     pub fn look(&mut self, world: &World) {
-        let audit = world.audit();
-        for entry in audit.get(self.audited..).unwrap_or_default() {
+        let written = world.audit(self.audited);
+        for entry in &written {
             if let Some(text) = told(entry) {
                 let seconds = seconds(entry, world.started_ms()).unwrap_or_else(|| world.seconds());
                 self.say(seconds, &text);
             }
         }
-        self.audited = audit.len();
+        self.audited += written.len();
         let progress = world.progress.borrow().clone();
         for (key, cluster) in progress.iter() {
             for component in &cluster.components {

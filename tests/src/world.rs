@@ -87,9 +87,9 @@ impl World {
         self.started_ms
     }
 
-    /// The mutating requests so far.
-    pub fn audit(&self) -> Vec<Entry> {
-        self.audit.entries()
+    /// The mutating requests so far, but for the first `seen`.
+    pub fn audit(&self, seen: usize) -> Vec<Entry> {
+        self.audit.entries_from(seen)
     }
 
     /// The handle to break things.

@@ -74,6 +74,12 @@ impl AuditLog {
 
     /// What has been recorded, oldest first.
     pub fn entries(&self) -> Vec<Entry> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
+        self.entries_from(0)
+    }
+
+    /// What has been recorded after the first `seen` entries.
+    pub fn entries_from(&self, seen: usize) -> Vec<Entry> {
+        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.entries.get(seen..).unwrap_or_default().to_vec()
     }
 }

@@ -1,0 +1,5 @@
+//! The simulator, the operator and the policies together, in virtual time.
+
+mod client;
+mod repeat;
+mod scenarios;
