@@ -96,7 +96,8 @@ impl Manager {
             }
             // Nothing is decided before every list was read once: an owner must not seem gone because it was not read yet.
             let ready = self.cache.is_synced();
-            if let Some(work) = self.queue.pop(Instant::now()).filter(|_| ready) {
+            // Only then is work taken at all: what is taken and not done would be lost.
+            if ready && let Some(work) = self.queue.pop(Instant::now()) {
                 self.work(work).await;
                 continue;
             }
