@@ -22,7 +22,7 @@ export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS := --remap-path-prefix=$(CA
 # Copies guests into a folder, each at once, and only what changed: a running host watches the folder.
 install = mkdir -p $(1); for guest in $(2); do \
   cmp -s target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(1)/$$guest.wasm \
-  || { cp target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(1)/.$$guest.part && mv $(1)/.$$guest.part $(1)/$$guest.wasm; }; done
+  || { install -m 644 target/wasm32-unknown-unknown/guest/policy_$$guest.wasm $(1)/.$$guest.part && mv $(1)/.$$guest.part $(1)/$$guest.wasm; }; done
 
 .PHONY: help
 help: ## What can be made

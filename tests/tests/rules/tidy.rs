@@ -137,9 +137,8 @@ fn modules(file: &Path) -> Vec<PathBuf> {
     };
     let mut found = Vec::new();
     let text = read(file);
-    let mut lines = text.lines().map(str::trim).peekable();
     let mut path = None;
-    while let Some(line) = lines.next() {
+    for line in text.lines().map(str::trim) {
         if let Some(given) = line.strip_prefix("#[path = \"").and_then(|rest| rest.strip_suffix("\"]")) {
             path = Some(clean(&folder.join(given)));
             continue;

@@ -272,7 +272,7 @@ mod tests {
         let mut network = network();
         let second = network.pod(&("ns".to_owned(), "basic-pd-1".to_owned())).cloned().unwrap();
         network.put_pod(("ns".to_owned(), "basic-pd-2".to_owned()), Endpoint { ip: "10.0.0.9".to_owned(), ..second });
-        let mut reached = || network.resolve("basic-pd.ns:2379", "ns").unwrap().pod.1;
+        let reached = || network.resolve("basic-pd.ns:2379", "ns").unwrap().pod.1;
         assert_eq!([reached(), reached(), reached()], ["basic-pd-1", "basic-pd-2", "basic-pd-1"]);
     }
 
