@@ -14,8 +14,10 @@ use tidepool_sdk::{
 use crate::world::World;
 
 /// Components whose pods must all be ready, whatever their own view says.
-const COMPONENTS: [Component; 7] = [
+const COMPONENTS: [Component; 9] = [
     Component::Pd,
+    Component::Tso,
+    Component::Scheduling,
     Component::Tikv,
     Component::Tidb,
     Component::Tiflash,
@@ -44,9 +46,7 @@ fn ready(world: &World<'_>) -> ClusterCondition {
     if condition.status != "True" {
         return condition;
     }
-    let unready = COMPONENTS.into_iter().find(|component| {
-        world.cluster.component(*component).is_some() && ready_pods(world, *component) < desired(world, *component)
-    });
+    let unready = wanted(world).find(|component| ready_pods(world, *component) < desired(world, *component));
     match unready {
         None => condition,
         Some(component) => ClusterCondition {
@@ -62,6 +62,16 @@ fn ready(world: &World<'_>) -> ClusterCondition {
             ..ClusterCondition::default()
         },
     }
+}
+
+/// The components that the spec has. PD's services count while PD does not run them itself.
+fn wanted(world: &World<'_>) -> impl Iterator<Item = Component> {
+    let cluster = world.cluster;
+    let has = move |component: &Component| match component {
+        Component::Tso | Component::Scheduling => cluster.runs_apart(*component),
+        _ => cluster.component(*component).is_some(),
+    };
+    COMPONENTS.into_iter().filter(has)
 }
 
 fn desired(world: &World<'_>, component: Component) -> usize {

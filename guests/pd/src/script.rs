@@ -8,26 +8,13 @@ use tidepool_sdk::{
         Component, TidbCluster,
         names::ports::{DISCOVERY, PD_CLIENT, PD_PEER},
     },
-    script::{self, PREAMBLE, START_TIMEOUT_SECONDS_DEFAULT},
+    script::{self, NameCheck, PREAMBLE},
 };
 
 use crate::desired::{DATA_PATH, TLS_PATH};
 
 /// Waits at most this many seconds for an answer of discovery.
 const DISCOVERY_TIMEOUT_SECONDS: u32 = 3;
-
-/// How a member finds out that its own name is known.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum NameCheck {
-    /// `nslookup` finds it.
-    Nslookup,
-    /// `dig` finds an address.
-    Dig,
-    /// `dig` finds the pod's own address.
-    OwnAddress,
-    /// Not at all.
-    None,
-}
 
 /// The script.
 pub fn start_script(cluster: &TidbCluster) -> String {
@@ -38,7 +25,7 @@ pub fn start_script(cluster: &TidbCluster) -> String {
     }
     text += script::POD_NAME;
     text += &format!("domain=$POD_NAME.{}\n", peer_domain(cluster));
-    text += &wait_for_name(cluster, name_check(cluster, second));
+    text += &script::wait_for_name(cluster, name_check(cluster, second));
     text += &arguments(cluster);
     text += &join(cluster, second);
     text += "\n# Members that start together would all be in each other's way.\n";
@@ -68,50 +55,6 @@ fn name_check(cluster: &TidbCluster, second: bool) -> NameCheck {
         NameCheck::Dig
     }
 }
-
-fn wait_for_name(cluster: &TidbCluster, check: NameCheck) -> String {
-    let pd = cluster.spec.pd.as_ref();
-    let given = pd.map_or(0, |pd| pd.start_timeout);
-    let timeout = if given > 0 { given } else { START_TIMEOUT_SECONDS_DEFAULT };
-    let initial = pd.map_or(0, |pd| pd.init_wait_time);
-    let (prelude, condition) = match check {
-        NameCheck::None => return String::new(),
-        NameCheck::Nslookup => (String::new(), "nslookup \"$domain\" >/dev/null 2>&1"),
-        NameCheck::Dig => (DIG.to_owned(), "[ -n \"$(addresses)\" ]"),
-        NameCheck::OwnAddress if initial > 0 => (format!("{DIG}{OWN}sleep {initial}\n"), "resolves_to_itself"),
-        NameCheck::OwnAddress => (format!("{DIG}{OWN}"), "resolves_to_itself"),
-    };
-    format!(
-        r#"
-{prelude}waited=0
-until {condition}; do
-    if [ "$waited" -ge {timeout} ]; then
-        echo "$domain was not found within {timeout} s" >&2
-        exit 1
-    fi
-    sleep 1
-    waited=$((waited + 1))
-done
-"#
-    )
-}
-
-const DIG: &str = r#"addresses() {
-    dig "$domain" A "$domain" AAAA +search +short 2>/dev/null
-}
-"#;
-
-/// Any of the pod's addresses will do: one of them may be of the other family.
-const OWN: &str = r#"resolves_to_itself() {
-    found=$(addresses)
-    for own in $(hostname -I); do
-        for address in $found; do
-            [ "$address" = "$own" ] && return 0
-        done
-    done
-    return 1
-}
-"#;
 
 /// Sets `arguments` to those that every start has.
 fn arguments(cluster: &TidbCluster) -> String {

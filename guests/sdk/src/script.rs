@@ -64,6 +64,64 @@ done
     )
 }
 
+/// How a member of PD, or of a service of it, finds out that its own name is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameCheck {
+    /// `nslookup` finds it.
+    Nslookup,
+    /// `dig` finds an address.
+    Dig,
+    /// `dig` finds the pod's own address.
+    OwnAddress,
+    /// Not at all.
+    None,
+}
+
+/// Waits until the name in `domain` is known, at most PD's start timeout.
+pub fn wait_for_name(cluster: &TidbCluster, check: NameCheck) -> String {
+    let pd = cluster.spec.pd.as_ref();
+    let given = pd.map_or(0, |pd| pd.start_timeout);
+    let timeout = if given > 0 { given } else { START_TIMEOUT_SECONDS_DEFAULT };
+    let initial = pd.map_or(0, |pd| pd.init_wait_time);
+    let (prelude, condition) = match check {
+        NameCheck::None => return String::new(),
+        NameCheck::Nslookup => (String::new(), "nslookup \"$domain\" >/dev/null 2>&1"),
+        NameCheck::Dig => (DIG.to_owned(), "[ -n \"$(addresses)\" ]"),
+        NameCheck::OwnAddress if initial > 0 => (format!("{DIG}{OWN}sleep {initial}\n"), "resolves_to_itself"),
+        NameCheck::OwnAddress => (format!("{DIG}{OWN}"), "resolves_to_itself"),
+    };
+    format!(
+        r#"
+{prelude}waited=0
+until {condition}; do
+    if [ "$waited" -ge {timeout} ]; then
+        echo "$domain was not found within {timeout} s" >&2
+        exit 1
+    fi
+    sleep 1
+    waited=$((waited + 1))
+done
+"#
+    )
+}
+
+const DIG: &str = r#"addresses() {
+    dig "$domain" A "$domain" AAAA +search +short 2>/dev/null
+}
+"#;
+
+/// Any of the pod's addresses will do: one of them may be of the other family.
+const OWN: &str = r#"resolves_to_itself() {
+    found=$(addresses)
+    for own in $(hostname -I); do
+        for address in $found; do
+            [ "$address" = "$own" ] && return 0
+        done
+    done
+    return 1
+}
+"#;
+
 /// Sets `pd_addresses` to what discovery makes of `pd`, asking until it answers. `host` is discovery's host name; a
 /// client certificate is taken from `tls_dir` if discovery asks for one.
 pub fn ask_discovery(cluster: &TidbCluster, host: &str, pd: &str, tls_dir: &str) -> String {

@@ -1,5 +1,7 @@
 //! The input of one call, typed.
 
+use std::rc::Rc;
+
 use k8s_openapi::serde::de::DeserializeOwned;
 use serde_json::Value;
 use tidepool_model::{
@@ -11,13 +13,24 @@ use crate::Failure;
 
 /// What the host saw, frozen for this call.
 pub struct Snapshot {
-    source: source::Source,
+    source: Rc<source::Source>,
+    /// Index of the first watch that belongs to this part.
+    first_watch: u32,
+    /// Name of the StatefulSet whose pods belong to this part; all of them without.
+    set: Option<String>,
 }
 
 impl Snapshot {
     #[doc(hidden)]
     pub fn from_source(source: source::Source) -> Self {
-        Self { source }
+        Self { source: Rc::new(source), first_watch: 0, set: None }
+    }
+
+    /// The part of one StatefulSet, for a policy that decides for several: its watches begin at `first_watch` of the
+    /// descriptor, and its pods are those of the set.
+    #[must_use]
+    pub fn part(&self, first_watch: u32, set: &str) -> Self {
+        Self { source: self.source.clone(), first_watch, set: Some(set.to_owned()) }
     }
 
     /// Now, in milliseconds since the Unix epoch.
@@ -48,7 +61,7 @@ impl Snapshot {
     /// # Errors
     /// When the host could not read them.
     pub fn objects(&self, watch: u32) -> Known<Vec<ObjectHead>> {
-        source::objects(&self.source, watch)
+        source::objects(&self.source, self.first_watch + watch)
     }
 
     /// Values of one label in the order of [`Self::objects`].
@@ -56,7 +69,7 @@ impl Snapshot {
     /// # Errors
     /// When the host could not read them.
     pub fn labels(&self, watch: u32, key: &str) -> Known<Vec<Option<String>>> {
-        source::labels(&self.source, watch, key)
+        source::labels(&self.source, self.first_watch + watch, key)
     }
 
     /// Values of one annotation in the order of [`Self::objects`].
@@ -64,7 +77,7 @@ impl Snapshot {
     /// # Errors
     /// When the host could not read them.
     pub fn annotations(&self, watch: u32, key: &str) -> Known<Vec<Option<String>>> {
-        source::annotations(&self.source, watch, key)
+        source::annotations(&self.source, self.first_watch + watch, key)
     }
 
     /// One object, typed (`T` may also be a `serde_json::Value`); none if it does not exist.
@@ -72,7 +85,7 @@ impl Snapshot {
     /// # Errors
     /// When the host could not read it, or it does not read as a `T`.
     pub fn object<T: DeserializeOwned>(&self, watch: u32, name: &str) -> Result<Option<T>, Failure> {
-        let Some(text) = source::object(&self.source, watch, name)? else { return Ok(None) };
+        let Some(text) = source::object(&self.source, self.first_watch + watch, name)? else { return Ok(None) };
         Ok(Some(typed(&text)?))
     }
 
@@ -81,7 +94,12 @@ impl Snapshot {
     /// # Errors
     /// When the host could not read them.
     pub fn pods(&self) -> Known<Vec<PodRow>> {
-        source::pods(&self.source)
+        let mut pods = source::pods(&self.source)?;
+        if let Some(set) = &self.set {
+            let of_set = |pod: &PodRow| pod.name.rsplit_once('-').is_some_and(|(of, _)| of == set);
+            pods.retain(|pod| pod.ordinal >= 0 && of_set(pod));
+        }
+        Ok(pods)
     }
 
     /// The members of the cluster's PD, ordered by id.

@@ -60,7 +60,7 @@ pub fn descriptor() -> Descriptor {
         watches: KINDS.iter().map(watch).collect(),
         pods: Some(Component::Tidb.name().to_owned()),
         probes: vec![probe("/status"), probe("/info")],
-        calls: vec![ComponentCall { method: "POST".to_owned(), path: "/labels".to_owned(), port }],
+        calls: vec![ComponentCall { method: "POST".to_owned(), path: "/labels".to_owned(), port, pods: None }],
         pd: vec![PdRead::Config],
         actions: ACTIONS.map(str::to_owned).to_vec(),
         writes: KINDS.iter().filter(|(.., writes)| *writes).map(kind).collect(),

@@ -28,6 +28,24 @@ impl TidbCluster {
         }
     }
 
+    /// Whether PD runs `kind` apart from itself; false for everything that is no service of PD.
+    pub fn runs_apart(&self, kind: Component) -> bool {
+        let service = matches!(kind, Component::Tso | Component::Scheduling);
+        let apart = self.spec.pd.as_ref().is_some_and(|pd| pd.mode == "ms");
+        service && apart && self.component(kind).is_some()
+    }
+
+    /// The first service of PD that runs apart and of which no member is known; without it the database has no clock,
+    /// or nobody who spreads its regions.
+    pub fn service_without_members(&self) -> Option<Component> {
+        let services = self.status.as_ref().map(|status| &status.pdms);
+        let serves = |kind: &Component| {
+            let service = services.and_then(|services| services.get(kind.name()));
+            service.is_some_and(|service| service.synced && !service.members.is_empty())
+        };
+        [Component::Tso, Component::Scheduling].into_iter().find(|kind| self.runs_apart(*kind) && !serves(kind))
+    }
+
     /// Replicas wanted, with those that failover and volume replacement add; 0 if the component is absent.
     pub fn desired_replicas(&self, kind: Component) -> i32 {
         let Some(view) = self.component(kind) else { return 0 };

@@ -92,7 +92,7 @@ pub struct Probe {
     pub port: u16,
 }
 
-/// A call to the HTTP API of one pod of `Descriptor::pods`.
+/// A call to the HTTP API of one pod.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ComponentCall {
@@ -102,6 +102,10 @@ pub struct ComponentCall {
     pub path: String,
     /// TCP port.
     pub port: u16,
+    /// Value of the label `app.kubernetes.io/component` of the pods that it may go to, for a policy of several kinds of
+    /// pods; those of `Descriptor::pods` without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<String>,
 }
 
 /// A part of PD's view.
@@ -116,15 +120,43 @@ pub enum PdRead {
     Cluster,
     /// Document `config`: PD's configuration.
     Config,
+    /// Documents `ms/members/…` and `ms/primary/…`: who runs PD's services apart from PD, and which of them acts. A text
+    /// instead of a list of members is what a PD says that runs its services itself.
+    Services,
 }
 
+/// PD's services that can run apart from it.
+pub const SERVICES: [&str; 2] = ["tso", "scheduling"];
+
 impl PdRead {
-    /// Name of the document in `snapshot.pd-document`; none for the parts that have getters of their own.
-    pub fn document(self) -> Option<&'static str> {
+    /// Names of the documents in `snapshot.pd-document`; none for the parts that have getters of their own.
+    pub fn documents(self) -> &'static [&'static str] {
         match self {
-            Self::Members | Self::Stores => None,
-            Self::Cluster => Some("cluster"),
-            Self::Config => Some("config"),
+            Self::Members | Self::Stores => &[],
+            Self::Cluster => &["cluster"],
+            Self::Config => &["config"],
+            Self::Services => &["ms/members/tso", "ms/primary/tso", "ms/members/scheduling", "ms/primary/scheduling"],
         }
+    }
+}
+
+/// Name of the document with the members of one of [`SERVICES`].
+pub fn members_document(service: &str) -> String {
+    format!("ms/members/{service}")
+}
+
+/// Name of the document with the primary of one of [`SERVICES`].
+pub fn primary_document(service: &str) -> String {
+    format!("ms/primary/{service}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_service_has_its_documents() {
+        let named = SERVICES.iter().flat_map(|service| [members_document(service), primary_document(service)]);
+        assert_eq!(named.collect::<Vec<_>>(), PdRead::Services.documents());
     }
 }

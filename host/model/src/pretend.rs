@@ -20,6 +20,8 @@ use crate::{
     },
 };
 
+mod services;
+
 const INSTANCE: &str = "app.kubernetes.io/instance";
 const COMPONENT: &str = "app.kubernetes.io/component";
 const REVISION: &str = "controller-revision-hash";
@@ -162,6 +164,7 @@ impl World {
                 }),
                 Action::EndEvictLeader { store } => self.change_store(*store, |row| row.evicting_leaders = false),
                 Action::DeletePdMember { id } => self.leave(id),
+                Action::ComponentCall { call, body, .. } => self.call_service(descriptor, *call, body),
                 _ => {}
             }
         }
@@ -348,6 +351,7 @@ impl World {
             }
         }
         self.pd.stores = Ok(known);
+        self.settle_services(&|pod, service| host(pod, service));
     }
 
     fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
@@ -376,9 +380,9 @@ impl World {
 
     fn rows(&self, label: &str) -> Vec<PodRow> {
         let instance = self.instance();
-        let pods = self
-            .of_kind("Pod")
-            .filter(|pod| component(pod) == label && pod["metadata"]["labels"][INSTANCE] == instance.as_str());
+        let pods = self.of_kind("Pod").filter(|pod| {
+            (label == "*" || component(pod) == label) && pod["metadata"]["labels"][INSTANCE] == instance.as_str()
+        });
         let mut rows: Vec<_> = pods.map(|pod| self.row(pod)).collect();
         rows.sort_by(|a, b| (a.ordinal, &a.name).cmp(&(b.ordinal, &b.name)));
         rows
@@ -413,10 +417,10 @@ impl World {
             stores: if wants(PdRead::Stores) { self.pd.stores.clone() } else { unasked.stores },
             documents: reads
                 .iter()
-                .filter_map(|read| read.document())
+                .flat_map(|read| read.documents())
                 .map(|name| {
                     let failed = || Err(Unknown::Failed("PD does not answer".into()));
-                    (name.to_owned(), self.pd.documents.get(name).cloned().unwrap_or_else(failed))
+                    ((*name).to_owned(), self.pd.documents.get(*name).cloned().unwrap_or_else(failed))
                 })
                 .collect(),
         }

@@ -126,7 +126,7 @@ impl Live {
     ) -> Result<(), Error> {
         let invalid = |what: &str| Error::Invalid(format!("there is no {what}"));
         let call = descriptor.calls.get(call as usize).ok_or_else(|| invalid("such component call"))?;
-        let component = descriptor.pods.as_deref().unwrap_or_default();
+        let component = call.pods.as_deref().or(descriptor.pods.as_deref()).unwrap_or_default();
         let pods = self.store.pod_details(cluster, component).unwrap_or_default();
         let (_, detail) = pods.iter().find(|(name, _)| name == pod).ok_or_else(|| invalid("such pod"))?;
         let method = Method::from_bytes(call.method.as_bytes()).map_err(|_| invalid("such HTTP method"))?;

@@ -93,6 +93,12 @@ impl Cluster {
         suffix(&self.spec()["clusterDomain"])
     }
 
+    /// Whether services of PD run apart from it, or did: the spec has some, or the status still does.
+    pub fn has_services(&self) -> bool {
+        let listed = self.spec()["pdms"].as_array().is_some_and(|services| !services.is_empty());
+        listed || self.value["status"]["pdms"].as_object().is_some_and(|services| !services.is_empty())
+    }
+
     /// Base URL of the cluster's PD, from names alone: the host never follows a URL that a custom resource has. None
     /// where the spec gives only addresses.
     pub fn pd_base(&self) -> Option<String> {
@@ -151,6 +157,15 @@ mod tests {
         let other = json!({"cluster": {"name": "main", "namespace": "ns2"}, "acrossK8s": true});
         assert_eq!(base(other).as_deref(), Some("http://main-pd-peer.ns2:2379"));
         assert_eq!(base(json!({"pdAddresses": ["http://169.254.169.254:80"]})), None);
+    }
+
+    #[test]
+    fn services_count_as_long_as_the_status_has_them() {
+        assert!(!cluster(json!({"pd": {"mode": "ms"}, "pdms": []})).has_services());
+        assert!(cluster(json!({"pd": {}, "pdms": [{"name": "tso"}]})).has_services());
+        let value = json!({"metadata": {"name": "basic"}, "spec": {}, "status": {"pdms": {"tso": {}}}});
+        let text = serde_json::value::to_raw_value(&value).expect("JSON");
+        assert!(Cluster::read(value, text.into()).expect("it has a name").has_services());
     }
 
     #[test]

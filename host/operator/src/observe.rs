@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use tidepool_model::{
     Descriptor, Known, Snapshot, Unknown,
     check::Facts,
-    descriptor::{PdRead, Probe},
+    descriptor::{PdRead, Probe, SERVICES, members_document, primary_document},
     plan::ObjectRef,
     snapshot::{Object, Objects, PdView, PodPhase, ProbeAnswer},
 };
@@ -60,7 +60,11 @@ pub struct Observed<'a> {
 }
 
 /// PD's view for a round, if some policy wants it.
-pub async fn pd(world: &dyn World, store: &Store, cluster: &Cluster, wanted: BTreeSet<PdRead>) -> Arc<PdView> {
+pub async fn pd(world: &dyn World, store: &Store, cluster: &Cluster, mut wanted: BTreeSet<PdRead>) -> Arc<PdView> {
+    // Four questions that most clusters have no use for.
+    if !cluster.has_services() {
+        wanted.remove(&PdRead::Services);
+    }
     if wanted.is_empty() {
         return Arc::default();
     }
@@ -191,18 +195,48 @@ impl World for Network {
 async fn read_pd(pd: &dyn Pd, wanted: &BTreeSet<PdRead>) -> PdView {
     let (members, stores) = (wanted.contains(&PdRead::Members), wanted.contains(&PdRead::Stores));
     let (cluster, config) = (wanted.contains(&PdRead::Cluster), wanted.contains(&PdRead::Config));
+    let services = wanted.contains(&PdRead::Services);
     let members = async move { if members { pd.members().await.map_err(unknown) } else { not_requested() } };
     let stores = async move { if stores { pd.stores().await.map_err(unknown) } else { not_requested() } };
     let cluster = async move { if cluster { pd.cluster().await.map_err(unknown) } else { not_requested() } };
     let config = async move { if config { pd.config().await.map_err(unknown) } else { not_requested() } };
-    let (members, stores, cluster, config) = futures::join!(members, stores, cluster, config);
-    let mut documents = BTreeMap::new();
+    let services = async move { if services { read_services(pd).await } else { Vec::new() } };
+    let (members, stores, cluster, config, services) = futures::join!(members, stores, cluster, config, services);
+    let mut documents: BTreeMap<_, _> = services.into_iter().collect();
     for (read, document) in [(PdRead::Cluster, cluster), (PdRead::Config, config)] {
-        if let (true, Some(name)) = (wanted.contains(&read), read.document()) {
-            documents.insert(name.to_owned(), document);
+        for name in read.documents().iter().filter(|_| wanted.contains(&read)) {
+            documents.insert((*name).to_owned(), document.clone());
         }
     }
     PdView { members, stores, documents }
+}
+
+/// Documents by name.
+type Documents = Vec<(String, Known<Box<RawValue>>)>;
+
+/// Members and primaries of PD's services that run apart from it.
+async fn read_services(pd: &dyn Pd) -> Documents {
+    let [first, second] = SERVICES.map(|service| read_service(pd, service));
+    let (mut all, second) = futures::join!(first, second);
+    all.extend(second);
+    all
+}
+
+async fn read_service(pd: &dyn Pd, service: &str) -> Documents {
+    let members = pd.service_members(service).await.map_err(unknown);
+    // PD looks for a primary for seconds before it says that there is none; where nobody runs, nobody acts.
+    let some = members.as_ref().is_ok_and(|members| members.get().starts_with('['));
+    let primary = match (&members, some) {
+        (_, true) => pd.service_primary(service).await.map_err(unknown),
+        (Ok(_), false) => Ok(no_primary()),
+        (Err(why), false) => Err(why.clone()),
+    };
+    vec![(members_document(service), members), (primary_document(service), primary)]
+}
+
+/// PD's own JSON for "there is none".
+fn no_primary() -> Box<RawValue> {
+    serde_json::value::to_raw_value("").unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 fn not_requested<T>() -> Known<T> {
@@ -216,7 +250,8 @@ fn unknown(error: Error) -> Unknown {
 /// A view in which everything that is wanted is unknown for the same reason.
 fn unanswered(wanted: &BTreeSet<PdRead>, why: impl Fn() -> Unknown) -> PdView {
     let of = |read| if wanted.contains(&read) { why() } else { Unknown::NotRequested };
-    let documents = wanted.iter().filter_map(|read| Some((read.document()?.to_owned(), Err(why()))));
+    let names = wanted.iter().flat_map(|read| read.documents());
+    let documents = names.map(|name| ((*name).to_owned(), Err(why())));
     PdView { members: Err(of(PdRead::Members)), stores: Err(of(PdRead::Stores)), documents: documents.collect() }
 }
 

@@ -68,6 +68,8 @@ pub struct Step {
     pub policy: String,
     /// An earlier component held it back; it was not asked.
     pub held: bool,
+    /// Its plan says nothing at all.
+    pub idle: bool,
     /// Actions of its plan, if the plan was allowed.
     pub actions: Vec<Action>,
     /// Actions that were carried out, from the first.
@@ -229,6 +231,7 @@ impl Engine {
         };
         let Applied { done, error } = apply::apply(&*self.hands, &round.cluster, policy.descriptor(), &checked).await;
         let plan = checked.plan().clone();
+        let idle = plan == Plan::default();
         for action in plan.actions.iter().take(done) {
             self.metrics.acted(action.verb(), "ok");
         }
@@ -239,7 +242,7 @@ impl Engine {
         let mut waiting = plan.waiting.clone();
         waiting.extend(failure.as_ref().and_then(|failure| failure.wait(&component)));
         let actions = plan.actions.clone();
-        let step = Step { component, policy: digest, held: false, done, waiting, failure, actions };
+        let step = Step { component, policy: digest, held: false, idle, done, waiting, failure, actions };
         Outcomes { step, plan: Some(plan) }
     }
 

@@ -22,6 +22,14 @@ const READ_TRIES_MAX: usize = 3;
 /// What a proxy on the way answers when nobody listened.
 const BAD_GATEWAY: u16 = 502;
 
+/// What PD answers about services apart from it when it runs them itself.
+const NOT_FOUND: u16 = 404;
+
+/// Where most of PD's API is.
+const API_V1: &str = "/pd/api/v1";
+/// Where its younger part is.
+const API_V2: &str = "/pd/api/v2";
+
 /// PD at one address.
 #[derive(Clone)]
 pub struct HttpPd {
@@ -37,7 +45,11 @@ impl HttpPd {
     }
 
     async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
-        let url = format!("{}/pd/api/v1/{path}", self.base);
+        self.call_at(API_V1, method, path, body).await
+    }
+
+    async fn call_at(&self, api: &str, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
+        let url = format!("{}{api}/{path}", self.base);
         let request = format!("{method} {url}");
         let (status, body) = self.http.send(method, &url, body).await?;
         Ok(Reply { request, status, body })
@@ -46,13 +58,17 @@ impl HttpPd {
     /// A read. Where nobody listened it is tried again: the Service may have chosen a member that is only starting, or
     /// gone, and chooses again for the next connection.
     async fn get(&self, path: &str) -> Result<Reply, Error> {
+        self.get_at(API_V1, path).await
+    }
+
+    async fn get_at(&self, api: &str, path: &str) -> Result<Reply, Error> {
         for _ in 1..READ_TRIES_MAX {
-            match self.call(Method::GET, path, Bytes::new()).await {
+            match self.call_at(api, Method::GET, path, Bytes::new()).await {
                 Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
                 answer => return answer,
             }
         }
-        self.call(Method::GET, path, Bytes::new()).await
+        self.call_at(api, Method::GET, path, Bytes::new()).await
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
@@ -199,6 +215,22 @@ impl Pd for HttpPd {
 
     fn cluster(&self) -> Answer<'_, Box<RawValue>> {
         Box::pin(async move { Ok(read::one_line(self.read("cluster").await?)) })
+    }
+
+    fn service_members<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>> {
+        Box::pin(async move {
+            let reply = self.get_at(API_V2, &format!("ms/members/{}", segment(service))).await?;
+            // A PD that runs its services itself says so; one that is too old for the question has no JSON to give.
+            let reply = if reply.status == NOT_FOUND { reply } else { reply.ok()? };
+            Ok(read::one_line(reply.decode()?))
+        })
+    }
+
+    fn service_primary<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>> {
+        Box::pin(async move {
+            let reply = self.get_at(API_V2, &format!("ms/primary/{}", segment(service))).await?;
+            Ok(read::one_line(reply.ok()?.decode()?))
+        })
     }
 
     fn transfer_leader<'a>(&'a self, to: &'a str) -> Answer<'a, ()> {

@@ -40,6 +40,13 @@ pub trait Pd: Send + Sync {
     /// The cluster's id, in PD's own JSON.
     fn cluster(&self) -> Answer<'_, Box<RawValue>>;
 
+    /// Who runs a service of PD (`tso`, `scheduling`) apart from it, in PD's own JSON: a list of members, `null` for none,
+    /// or what a PD says that runs its services itself.
+    fn service_members<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>>;
+
+    /// Address of the member of a service that acts, in PD's own JSON: a text, empty while there is none.
+    fn service_primary<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>>;
+
     /// Asks PD to hand leadership to the member named `to`. Whether it did shows the next read of the members.
     fn transfer_leader<'a>(&'a self, to: &'a str) -> Answer<'a, ()>;
 

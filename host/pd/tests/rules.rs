@@ -25,6 +25,10 @@ const HEALTH: &str = r#"[{"name": "a", "member_id": 7, "client_urls": ["http://a
                         {"name": "", "member_id": 8, "client_urls": null, "health": false}]"#;
 const MEMBERS: &str = r#"{"members": [{"name": "a", "member_id": 7}, {"name": "b", "member_id": 8}]}"#;
 
+const TSO_MEMBERS: &str = r#"[{"name": "a-tso-0", "service-addr": "http://a-tso-0:2379"}]"#;
+const TSO_PRIMARY: &str = "\"http://a-tso-0:2379\"";
+const RUNS_THEM_ITSELF: &str = "\"not support micro service\"";
+
 struct Played {
     pd: HttpPd,
     rest: Arc<Mutex<VecDeque<Exchange>>>,
@@ -67,6 +71,31 @@ async fn a_failed_read_is_an_error_and_never_an_empty_list() {
     assert_eq!(error.category(), "refused");
     let played = play(&[("GET stores?state=0&state=1&state=2", 503, "redirect finds no leader\n")]);
     assert!(matches!(played.pd.stores().await, Err(Error::Status { status: 503, .. })));
+}
+
+#[tokio::test]
+async fn services_apart_are_listed_and_a_pd_that_runs_them_itself_says_so() {
+    let played = play(&[
+        ("GET /pd/api/v2/ms/members/tso", 200, TSO_MEMBERS),
+        ("GET /pd/api/v2/ms/primary/tso", 200, TSO_PRIMARY),
+        ("GET /pd/api/v2/ms/members/tso", 404, RUNS_THEM_ITSELF),
+    ]);
+    assert_eq!(played.pd.service_members("tso").await.expect("members").get(), TSO_MEMBERS);
+    assert_eq!(played.pd.service_primary("tso").await.expect("a primary").get(), TSO_PRIMARY);
+    assert_eq!(played.pd.service_members("tso").await.expect("an answer").get(), RUNS_THEM_ITSELF);
+}
+
+#[tokio::test]
+async fn a_pd_that_cannot_say_who_runs_its_services_is_an_error() {
+    let played = play(&[
+        ("GET /pd/api/v2/ms/members/tso", 404, "404 page not found\n"),
+        ("GET /pd/api/v2/ms/members/tso", 503, "\"[PD:server:ErrLeaderNil]leader is nil\""),
+        ("GET /pd/api/v2/ms/primary/tso", 404, RUNS_THEM_ITSELF),
+    ]);
+    for _ in 0..2 {
+        played.pd.service_members("tso").await.expect_err("too old to know, and without a leader");
+    }
+    played.pd.service_primary("tso").await.expect_err("nobody's address");
 }
 
 #[tokio::test]

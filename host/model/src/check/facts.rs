@@ -74,7 +74,15 @@ impl ClusterFacts {
     /// The user asked for this component to be suspended, so its pods may all go.
     pub fn suspends(&self, component: &str) -> bool {
         let wanted = |spec: &Value| spec["suspendAction"]["suspendStatefulSet"].as_bool();
-        wanted(&self.spec[component]).or_else(|| wanted(&self.spec)).unwrap_or(false)
+        let service = self.spec["pdms"].as_array().into_iter().flatten().find(|service| service["name"] == component);
+        wanted(service.unwrap_or(&self.spec[component])).or_else(|| wanted(&self.spec)).unwrap_or(false)
+    }
+
+    /// PD's services that run apart from it, with their replicas. Where PD runs them itself there are none.
+    pub fn services(&self) -> impl Iterator<Item = (&str, u64)> {
+        let apart = self.spec["pd"]["mode"] == "ms";
+        let services = self.spec["pdms"].as_array().into_iter().flatten().filter(move |_| apart);
+        services.filter_map(|service| Some((service["name"].as_str()?, service["replicas"].as_u64()?)))
     }
 
     /// `spec.paused`.

@@ -87,10 +87,18 @@ fn paused(cluster: &ClusterFacts, descriptor: &Descriptor, action: &Action, viol
         Action::Event { .. } | Action::EndEvictLeader { .. } => false,
         _ => action.target().is_none_or(|target| target.kind == "StatefulSet"),
     };
-    if on_hold && cluster.paused() && !cluster.suspends(&descriptor.component) {
+    if on_hold && cluster.paused() && !suspended(cluster, descriptor, action) {
         let message = format!("{} of {} while the cluster is paused", action.verb(), action.subject());
         violations.push(Violation::new("S27", message));
     }
+}
+
+/// The user wants the workload that `action` writes to be suspended. A policy may have several, each named after its
+/// component.
+fn suspended(cluster: &ClusterFacts, descriptor: &Descriptor, action: &Action) -> bool {
+    let target = action.target();
+    let named = target.as_ref().and_then(|target| target.name.strip_prefix(&cluster.name)?.strip_prefix('-'));
+    cluster.suspends(named.unwrap_or(&descriptor.component))
 }
 
 /// A Role grants reading of what discovery needs and nothing else; a RoleBinding binds a Role of the same name to the

@@ -12,8 +12,8 @@ pub(super) fn check(facts: &dyn Facts, cluster: &ClusterFacts, plan: &Plan, viol
     if !says_ready {
         return;
     }
-    for name in COMPONENTS {
-        let Some(replicas) = cluster.spec[name]["replicas"].as_u64() else { continue };
+    let own = COMPONENTS.iter().filter_map(|name| Some((*name, cluster.spec[*name]["replicas"].as_u64()?)));
+    for (name, replicas) in own.chain(cluster.services()) {
         match healthy(facts, cluster, name) {
             Ok(healthy) if healthy >= replicas => {}
             Ok(healthy) => {

@@ -381,6 +381,37 @@ fn s27_paused_clusters_are_left_alone() {
 }
 
 #[test]
+fn s27_a_service_of_pd_may_be_suspended_and_the_other_stays() {
+    let mut world = World::new(3, 3);
+    world.objects.extend([set("tso", 2), set("scheduling", 2)]);
+    world.spec["paused"] = true.into();
+    world.spec["pdms"] = json!([
+        {"name": "tso", "replicas": 2, "suspendAction": {"suspendStatefulSet": true}},
+        {"name": "scheduling", "replicas": 2},
+    ]);
+    let delete = |name: &str| {
+        let service = name.trim_start_matches("c-");
+        let expect = uid(&format!("set-{service}"));
+        plan([Action::Delete { target: reference("StatefulSet", name), expect }])
+    };
+    assert_eq!(world.broken(&delete("c-tso")), [""; 0]);
+    assert_eq!(world.broken(&delete("c-scheduling")), ["S27"]);
+}
+
+#[test]
+fn s29_services_that_pd_does_not_run_itself_count() {
+    let mut world = World::new(3, 3);
+    world.objects.push(pod("tso", 0));
+    world.spec["pdms"] = json!([{"name": "tso", "replicas": 2}]);
+    let ready = Plan { status: Some(json!({"conditions": [{"type": "Ready", "status": "True"}]})), ..Plan::default() };
+    assert_eq!(world.broken(&ready), [""; 0]);
+    world.spec["pd"]["mode"] = "ms".into();
+    assert_eq!(world.broken(&ready), ["S29"]);
+    world.objects.push(pod("tso", 1));
+    assert_eq!(world.broken(&ready), [""; 0]);
+}
+
+#[test]
 fn s29_ready_means_ready() {
     let mut world = World::new(3, 3);
     let says = |status: &str| Plan {

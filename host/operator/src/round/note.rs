@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
+use tidepool_api::status::Phase;
 use tidepool_model::{Action, Descriptor, WaitingOn};
 
 use super::{Failure, Outcomes, Round, Step, digests};
@@ -107,33 +108,70 @@ impl Round {
             message: text(&condition["message"]),
         });
         let component = |step: &Step| {
-            let pods = store.pods(&self.cluster, &step.component).unwrap_or_default();
+            let parts = self.parts(&step.component);
+            let ready = |part: &Part<'_>| {
+                let pods = store.pods(&self.cluster, part.name).unwrap_or_default();
+                pods.iter().filter(|pod| pod.ready).count()
+            };
             ComponentProgress {
                 component: step.component.clone(),
-                phase: text(&self.status[&step.component]["phase"]),
-                ready: pods.iter().filter(|pod| pod.ready).count().try_into().unwrap_or(u32::MAX),
-                desired: store.desired(&self.cluster, &step.component),
+                phase: phase(&parts),
+                ready: parts.iter().map(ready).sum::<usize>().try_into().unwrap_or(u32::MAX),
+                desired: parts.iter().map(|part| store.desired(&self.cluster, part.name)).sum(),
                 waiting: step.waiting.clone(),
                 actions: step.actions.iter().take(step.done).map(|a| format!("{} {}", a.verb(), a.subject())).collect(),
                 policy: step.policy.clone(),
                 held: step.held,
             }
         };
-        let components = self.steps.iter().map(component).collect();
+        // A component that the cluster does not have, and never had, has nothing to show.
+        let absent = |step: &Step| step.idle && self.status[&step.component].is_null();
+        let shown = |progress: &(bool, ComponentProgress)| !progress.0 || progress.1.desired > 0;
+        let steps = self.steps.iter().map(|step| (absent(step), component(step)));
+        let components = steps.filter(shown).map(|(_, progress)| progress).collect();
         ClusterProgress { ready, components, now_ms: self.now_ms, generation: self.cluster.generation }
+    }
+
+    /// The parts of a component, each with a status and pods of its own: itself, where its status is that of one.
+    fn parts<'a>(&'a self, component: &'a str) -> Vec<Part<'a>> {
+        let status = &self.status[component];
+        let of = |name: &'a str, status: &'a Value| Some(Part { name, phase: status["phase"].as_str()? });
+        if let Some(whole) = of(component, status) {
+            return vec![whole];
+        }
+        let parts: Vec<_> = status.as_object().into_iter().flatten().filter_map(|(name, s)| of(name, s)).collect();
+        if parts.is_empty() { vec![Part { name: component, phase: "" }] } else { parts }
     }
 }
 
+/// Pods of one kind of a component.
+struct Part<'a> {
+    /// Value of the pods' component label.
+    name: &'a str,
+    phase: &'a str,
+}
+
+/// The phase of all parts together: the first that is not the usual one.
+fn phase(parts: &[Part<'_>]) -> String {
+    let first = parts.first().map_or("", |part| part.phase);
+    let unusual = parts.iter().map(|part| part.phase).find(|phase| *phase != Phase::NORMAL);
+    unusual.unwrap_or(first).to_owned()
+}
+
 impl Step {
+    fn nothing(component: String, policy: String) -> Self {
+        let (actions, waiting) = (Vec::new(), Vec::new());
+        Self { component, policy, held: false, idle: false, actions, done: 0, waiting, failure: None }
+    }
+
     pub(super) fn held(policy: &Arc<dyn Policy>) -> Self {
         let component = policy.descriptor().component.clone();
         let policy = policy.digest().to_owned();
-        Self { component, policy, held: true, actions: Vec::new(), done: 0, waiting: Vec::new(), failure: None }
+        Self { held: true, ..Self::nothing(component, policy) }
     }
 
     pub(super) fn failed(component: String, policy: String, failure: Failure) -> Self {
-        let mut step =
-            Self { component, policy, held: false, actions: Vec::new(), done: 0, waiting: Vec::new(), failure: None };
+        let mut step = Self::nothing(component, policy);
         step.waiting.extend(failure.wait(&step.component));
         step.failure = Some(failure);
         step

@@ -172,7 +172,7 @@ impl Process {
         let config = launch.config.as_deref().and_then(|text| text.parse::<toml::Table>().ok());
         let founded = flag("--initial-cluster=");
         let named = founded.split_once('=').map(|(name, _)| name.to_owned());
-        let own_name = if launch.named_by_host { launch.host.clone() } else { launch.pod.1.clone() };
+        let own_name = launch.member_name().to_owned();
         StartArgs {
             name: named.unwrap_or(own_name),
             data_dir: launch.disk.clone(),
@@ -260,6 +260,10 @@ impl Process {
         match self.launch.kind {
             Kind::Plain => now + 100,
             Kind::Pd if was_live => world.fleet.stop(now, &process_name(&self.launch.pod), Stop::Term).max(now),
+            Kind::Tso | Kind::Scheduling => {
+                world.stop_service(now, &self.launch, true);
+                now + draw(&mut self.rng, STOP_MS)
+            }
             _ => now + draw(&mut self.rng, STOP_MS),
         }
     }
@@ -271,7 +275,7 @@ impl Process {
                 world.fleet.stop(now, &process_name(&self.launch.pod), Stop::Kill);
             }
             Kind::Tikv | Kind::Tiflash => stores::stopped(world, now, &self.launch),
-            Kind::Tso | Kind::Scheduling => world.stop_service(now, &self.launch),
+            Kind::Tso | Kind::Scheduling => world.stop_service(now, &self.launch, false),
             _ => {}
         }
     }

@@ -156,9 +156,10 @@ impl World {
         (process.launch.kind == Kind::Pd && !self.faults.pod(&target.pod).silent).then(|| process_name(&target.pod))
     }
 
-    /// Whether SQL could work: PD has a leader and a TiKV store is up.
+    /// Whether SQL could work: PD has a leader, there is a clock, and a TiKV store is up.
     pub fn database_usable(&mut self, now: u64, cluster: u64) -> bool {
         self.fleet.leader(now, cluster).is_some()
+            && self.fleet.gives_timestamps(now, cluster)
             && self.fleet.stores(now, cluster).iter().any(|store| store.state_name == "Up")
     }
 
@@ -166,14 +167,14 @@ impl World {
     pub fn run_service(&mut self, now: u64, cluster: u64, launch: &Launch) {
         let scheme = if launch.tls { "https" } else { "http" };
         let address = format!("{scheme}://{}:2379", launch.host);
-        self.fleet.ms_runs(now, cluster, kind_word(launch.kind), &launch.pod.1, &address, &launch.version);
+        self.fleet.ms_runs(now, cluster, kind_word(launch.kind), launch.member_name(), &address, &launch.version);
         self.note_cluster(&launch.pod, cluster);
     }
 
-    /// A microservice of PD is gone.
-    pub fn stop_service(&mut self, now: u64, launch: &Launch) {
+    /// A microservice of PD is gone: it was told to end, or killed.
+    pub fn stop_service(&mut self, now: u64, launch: &Launch, told: bool) {
         if let Some(cluster) = self.cluster_of(&launch.pod) {
-            self.fleet.ms_stopped(now, cluster, kind_word(launch.kind), &launch.pod.1);
+            self.fleet.ms_stopped(now, cluster, kind_word(launch.kind), launch.member_name(), told);
         }
     }
 
@@ -214,6 +215,14 @@ impl World {
     pub fn set_silent(&mut self, pod: &Key, silent: bool, now: u64) {
         let Some(process) = self.processes.get(pod) else { return };
         match process.launch.kind {
+            Kind::Tso | Kind::Scheduling => {
+                let (launch, live) = (process.launch.clone(), process.is_live());
+                match self.cluster_of(pod) {
+                    Some(_) if silent => self.stop_service(now, &launch, false),
+                    Some(cluster) if live => self.run_service(now, cluster, &launch),
+                    _ => {}
+                }
+            }
             Kind::Pd if silent => self.fleet.pause(now, &process_name(pod)),
             Kind::Pd => self.fleet.resume(now, &process_name(pod)),
             Kind::Tikv | Kind::Tiflash => {

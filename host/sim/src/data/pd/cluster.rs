@@ -45,6 +45,9 @@ pub(super) struct Cluster {
     /// Microservice processes: service and name.
     #[serde(with = "super::keep::pairs")]
     pub ms: BTreeMap<(String, String), MsProcess>,
+    /// Who acts, by service.
+    #[serde(default)]
+    pub ms_primaries: BTreeMap<String, MsPrimary>,
 }
 
 /// Something that happens by itself.
@@ -72,6 +75,10 @@ pub(super) enum Event {
     Schedule,
     /// A pause of a scheduler ends.
     Recheck,
+    /// What etcd knows of a microservice process that was killed ends.
+    MsLeaseEnds { service: String, name: String, life: TimeMs },
+    /// One of a microservice's processes becomes its primary: `target`, or whoever is first.
+    MsElected { service: String, epoch: u64, target: String },
 }
 
 /// Ids of stores, regions and peers: rising, in blocks, a leader begins a new block.
@@ -109,8 +116,17 @@ pub(super) struct MsProcess {
     pub version: String,
     pub started_at: TimeMs,
     pub stopped_at: Option<TimeMs>,
-    /// The primary is the running process with the highest.
-    pub chosen: u64,
+}
+
+/// Which process of a microservice acts.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub(super) struct MsPrimary {
+    /// Its name, and when it started: another life does not inherit it.
+    pub who: Option<(String, TimeMs)>,
+    /// Rises with each change, so that elections that were overtaken come to nothing.
+    pub epoch: u64,
+    /// Somebody will be elected.
+    pub electing: bool,
 }
 
 impl Cluster {
@@ -134,6 +150,7 @@ impl Cluster {
             schedulers: Schedulers::default(),
             snapshot_recovering: false,
             ms: BTreeMap::new(),
+            ms_primaries: BTreeMap::new(),
         }
     }
 
@@ -173,6 +190,8 @@ impl Cluster {
             Event::StoreCheck { epoch } if epoch == self.lead.term => self.store_check(),
             Event::Schedule => self.schedule_step(),
             Event::Recheck => self.regions_changed(),
+            Event::MsLeaseEnds { service, name, life } => self.ms_lease_ends(&service, &name, life),
+            Event::MsElected { service, epoch, target } => self.ms_elected(&service, epoch, &target),
             _ => {}
         }
     }

@@ -361,11 +361,18 @@ impl Fleet {
         }
     }
 
-    /// A PD microservice process is gone.
-    pub fn ms_stopped(&mut self, now: TimeMs, cluster_id: u64, service: &str, name: &str) {
+    /// A PD microservice process is gone: it was told to end, or killed.
+    pub fn ms_stopped(&mut self, now: TimeMs, cluster_id: u64, service: &str, name: &str, told: bool) {
         if let Some(cluster) = self.cluster(cluster_id) {
-            cluster.ms_stopped(now, service, name);
+            cluster.ms_stopped(now, service, name, told);
         }
+    }
+
+    /// Whether the cluster's clients get timestamps.
+    pub fn gives_timestamps(&mut self, now: TimeMs, cluster_id: u64) -> bool {
+        let Some(cluster) = self.cluster(cluster_id) else { return false };
+        cluster.advance(now);
+        cluster.gives_timestamps()
     }
 
     /// What a PD microservice process answers on its own address.

@@ -106,6 +106,8 @@ pub const BALANCE_REGION: (u64, u64) = (2_000, 1_000);
 pub const REGION_ELECTION: u64 = 10_000;
 /// A microservice's entry outlives its process for so long.
 pub const MS_LEASE: u64 = 5_000;
+/// A microservice has no primary, until one of its processes is. Not measured: an etcd transaction and a lease.
+pub const MS_ELECTED: Range = (100, 900);
 
 /// A delay from `range`.
 pub fn draw(rng: &mut SmallRng, range: Range) -> u64 {

@@ -49,7 +49,7 @@ pub fn answer(world: &mut World, pod: &Key, request: &Request, now: u64) -> Answ
         Kind::Tiproxy => tiproxy(request),
         Kind::Tso | Kind::Scheduling => {
             let cluster = world.cluster_of(pod).unwrap_or_default();
-            world.fleet.ms_handle(now, cluster, kind_word(launch.kind), &pod.1, request)
+            world.fleet.ms_handle(now, cluster, kind_word(launch.kind), launch.member_name(), request)
         }
         Kind::Pd | Kind::Discovery | Kind::Plain => Answer::Refused,
     }

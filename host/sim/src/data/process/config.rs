@@ -19,7 +19,7 @@ const OPTIONS: [(&[Kind], &str, Shape); 9] = [
     (&[Kind::Pd], "replication.max-replicas", Shape::Positive),
     (&[Kind::Pd], "schedule.leader-schedule-limit", Shape::Natural),
     (&[Kind::Pd], "schedule.region-schedule-limit", Shape::Natural),
-    (&[Kind::Pd, Kind::Tidb], "log.level", Shape::LogLevel),
+    (&[Kind::Pd, Kind::Tso, Kind::Scheduling, Kind::Tidb], "log.level", Shape::LogLevel),
     (&[Kind::Tikv], "log-level", Shape::LogLevel),
     (&[Kind::Tikv], "log.level", Shape::LogLevel),
     (&[Kind::Tidb], "token-limit", Shape::Positive),

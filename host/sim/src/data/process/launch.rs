@@ -72,6 +72,13 @@ pub struct Launch {
     pub known_ids: Option<(u64, u64)>,
 }
 
+impl Launch {
+    /// The name under which it joins the others of its kind.
+    pub fn member_name(&self) -> &str {
+        if self.named_by_host { &self.host } else { &self.pod.1 }
+    }
+}
+
 /// Files that a container sees, by path.
 pub type Files = BTreeMap<String, String>;
 
@@ -214,7 +221,10 @@ fn pd_address(text: &str, cluster: &str) -> Option<String> {
 }
 
 fn config_text(kind: Kind, files: &Files) -> Option<String> {
-    let word = kind_word(kind);
+    let word = match kind {
+        Kind::Tso | Kind::Scheduling => kind_word(Kind::Pd),
+        _ => kind_word(kind),
+    };
     let wanted = |path: &&String| {
         let file = path.rsplit('/').next().unwrap_or(path);
         file == format!("{word}.toml") || file == "config-file" || (kind == Kind::Tiproxy && file == "proxy.toml")
@@ -282,5 +292,8 @@ mod tests {
     fn the_configuration_is_the_components_file() {
         let files = [("/etc/pd/pd.toml", "lease = 3"), ("/usr/local/bin/pd_start_script.sh", "exec")];
         assert_eq!(launch(&pod("a-pd-0", "pd", "pingcap/pd:v8.5.0"), &files).config.as_deref(), Some("lease = 3"));
+        let tso = launch(&pod("a-tso-0", "tso", "pingcap/pd:v8.5.0"), &files);
+        assert_eq!((tso.kind, tso.config.as_deref()), (Kind::Tso, Some("lease = 3")));
+        assert_eq!(tso.member_name(), "a-tso-0");
     }
 }
