@@ -3,14 +3,14 @@
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{Container, PersistentVolumeClaim, Service, Volume, VolumeMount},
+    core::v1::{Container, Service, Volume, VolumeMount},
 };
 use tidepool_sdk::{
     Failure,
     api::{
         Component, TidbCluster, View,
-        config::{TablePath, Value, to_toml},
-        labels::{SKIP_TLS_WHEN_CONNECT_TIDB, config_map_sha},
+        config::Value,
+        labels::SKIP_TLS_WHEN_CONNECT_TIDB,
         names::ports::{PD_CLIENT, PD_PEER},
         pd::PdSpec,
         status::PdStatus,
@@ -18,14 +18,14 @@ use tidepool_sdk::{
     },
     build::{
         claim::{self, Class},
-        config_map::{CONFIG_FILE, Data, STARTUP_SCRIPT},
+        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
         container, env, pod, service as services,
         set::{self, Parts},
         volume,
     },
 };
 
-use crate::script::start_script;
+use crate::{script::start_script, world::World};
 
 /// Name of PD's container and of its data volume.
 pub const PD: &str = "pd";
@@ -36,33 +36,24 @@ pub const TLS_PATH: &str = "/var/lib/pd-tls";
 const TIDB_CLIENT_TLS_PATH: &str = "/var/lib/tidb-client-tls";
 const CLUSTER_CLIENT_TLS_PATH: &str = "/var/lib/cluster-client-tls";
 
-/// The Service for clients.
-pub fn client_service(cluster: &TidbCluster, spec: &PdSpec) -> Service {
-    services::client(cluster, Component::Pd, spec.service.as_ref(), services::port("client", PD_CLIENT))
-}
-
-/// The headless Service: names of the members, also before they are ready.
-pub fn peer_service(cluster: &TidbCluster) -> Service {
+/// The Services: one for clients, and the headless one, which gives members names also before they are ready.
+pub fn services(world: &World<'_>) -> [Service; 2] {
+    let (cluster, given) = (world.cluster, world.spec.service.as_ref());
     let ports = vec![services::port("tcp-peer-2380", PD_PEER), services::port("tcp-peer-2379", PD_CLIENT)];
-    services::headless(cluster, Component::Pd, ports)
+    [
+        services::client(cluster, Component::Pd, given, services::port("client", PD_CLIENT)),
+        services::headless(cluster, Component::Pd, ports),
+    ]
 }
 
 /// Data of the ConfigMap; none without a configuration.
 ///
 /// # Errors
 /// When the configuration is no TOML.
-pub fn config_data(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec) -> Result<Option<Data>, Failure> {
-    let Some(config) = view.config() else { return Ok(None) };
-    let mut table = config.table().map_err(|error| Failure::InvalidSpec(format!("spec.pd.config: {error}")))?;
-    for (path, value) in forced(cluster, view, spec) {
-        if !table.set(path, value) {
-            return Err(Failure::InvalidSpec(format!("spec.pd.config: {path} needs a table")));
-        }
-    }
-    Ok(Some(Data::from([
-        (CONFIG_FILE.to_owned(), to_toml(&table)),
-        (STARTUP_SCRIPT.to_owned(), start_script(cluster)),
-    ])))
+pub fn config_data(world: &World<'_>) -> Result<Option<Data>, Failure> {
+    let forced = forced(world.cluster, &world.view, world.spec);
+    let table = config_map::table_with(&world.view, forced)?;
+    Ok(table.map(|table| config_map::data(&table, start_script(world.cluster))))
 }
 
 /// Settings that follow from the rest of the spec, whatever the user's configuration says.
@@ -94,26 +85,17 @@ fn dashboard_tls(cluster: &TidbCluster, view: &View<'_>) -> bool {
         && Version::parse(&view.image_version()).is_none_or(|version| version.at_least(4, 0, 0))
 }
 
-/// Name of the ConfigMap that nobody renders for a PD without configuration: one that an older installation left.
-pub fn legacy_config_map(cluster: &TidbCluster) -> String {
-    let base = cluster.member_name(Component::Pd);
-    match cluster.annotation(&config_map_sha(Component::Pd, &base)) {
-        Some(sha) if !sha.is_empty() => format!("{base}-{sha}"),
-        _ => base,
-    }
+/// Classes of the volumes.
+pub fn class(spec: &PdSpec) -> Class<'_> {
+    Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() }
 }
 
 /// The StatefulSet.
 ///
 /// # Errors
 /// When the spec does not fit together.
-pub fn stateful_set(
-    cluster: &TidbCluster,
-    view: &View<'_>,
-    spec: &PdSpec,
-    status: &PdStatus,
-    config_map: &str,
-) -> Result<StatefulSet, Failure> {
+pub fn stateful_set(world: &World<'_>, status: &PdStatus, config_map: &str) -> Result<StatefulSet, Failure> {
+    let (cluster, view, spec) = (world.cluster, &world.view, world.spec);
     let (volumes, mounts) = volumes(cluster, view, spec, config_map);
     let parts = pod::Parts {
         containers: vec![container::main(view, main_container(cluster, view, mounts))],
@@ -125,7 +107,7 @@ pub fn stateful_set(
     let parts = Parts {
         replicas: cluster.desired_replicas(Component::Pd),
         template: pod::template(cluster, view, parts)?,
-        claims: claims(view, spec)?,
+        claims: claim::with_data(view, class(spec))?,
         on_delete: status.vol_replace_in_progress,
     };
     Ok(set::stateful_set(cluster, view, parts))
@@ -184,17 +166,4 @@ fn volumes(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec, config_map: &s
     }
     mounts.extend(volume::storage_mounts(Component::Pd, view.storage_volumes()));
     (volumes, mounts)
-}
-
-fn claims(view: &View<'_>, spec: &PdSpec) -> Result<Vec<PersistentVolumeClaim>, Failure> {
-    if view.storage_request().is_none() && !view.resources().requests.is_empty() {
-        return Err(Failure::InvalidSpec(
-            "spec.pd.requests.storage: the size of the data volume is missing".to_owned(),
-        ));
-    }
-    let class =
-        Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() };
-    let mut claims = vec![claim::template(PD, view.storage_request(), class)];
-    claims.extend(claim::of_storage_volumes(Component::Pd, view.storage_volumes(), class));
-    Ok(claims)
 }

@@ -5,21 +5,21 @@
 //! time, and none that PD's own list of members does not bear out.
 
 use tidepool_sdk::{
-    EventType, Failure, ObjectRef, Plan, PodPhase,
+    EventType, Failure, Plan, PodPhase,
     api::{
         Component, names,
         status::{PdFailureMember, PdMember, PdStatus},
     },
     claims,
+    flow::Step,
     live::{Live, LiveSet},
     time,
     wait::{self, Reason},
+    world::pod_reference,
 };
 
 use crate::{
-    Step,
     members::{self, pod_of},
-    status::claim_uids,
     world::{World, watch},
 };
 
@@ -40,7 +40,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &
         return Ok(Step::Done);
     }
     if !status.synced {
-        let subject = world.cluster.member_name(Component::Pd);
+        let subject = world.name();
         plan.wait(wait::on(Reason::PdUnknown, subject, "no member is replaced while the members are not known"));
         return Ok(Step::Wait);
     }
@@ -49,7 +49,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &
     let healthy = status.members.values().chain(status.peer_members.values()).filter(|member| member.health).count();
     if healthy <= total / 2 {
         let message = format!("{healthy} of {total} members are healthy: none is replaced without a quorum");
-        plan.wait(wait::on(Reason::QuorumAtRisk, world.cluster.member_name(Component::Pd), message));
+        plan.wait(wait::on(Reason::QuorumAtRisk, world.name(), message));
         return Ok(Step::Wait);
     }
     if let Some((name, failed)) = begun(status) {
@@ -66,7 +66,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &
 /// Every pod that the spec asks for runs a healthy member again: those that failover added are not needed any more.
 fn recovered(world: &World<'_>, status: &PdStatus) -> bool {
     let well = |ordinal: i32| {
-        let pod = world.cluster.pod_name(Component::Pd, ordinal);
+        let pod = world.pod_name(ordinal);
         world.pod(&pod).is_some_and(|row| row.ready)
             && members::in_pod(&status.members, &pod).is_some_and(|member| member.health)
     };
@@ -122,7 +122,7 @@ fn mark(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &mut Plan
         plan.event(EventType::Warning, "PDMemberUnhealthy", &message);
         plan.wait(wait::on(Reason::Failover, wait::pd_member(&member.name), format!("{message}: it is replaced")));
         let failed = PdFailureMember {
-            pvc_uid_set: claim_uids(world, set, &pod)?,
+            pvc_uid_set: claims::uids(&claims::of_pod(world.snapshot, watch::CLAIM, set, &pod)?),
             pod_name: pod,
             member_id: member.id.clone(),
             created_at: Some(time::at(world.snapshot.now_ms())),
@@ -143,6 +143,11 @@ fn replace(
     plan: &mut Plan,
 ) -> Result<Step, Failure> {
     let Ok(listed) = &world.members else { return Ok(Step::Wait) };
+    if failed.member_id.parse::<u64>().is_err() {
+        let message = format!("status.pd.failureMembers: the id {:?} of {name} is no number", failed.member_id);
+        plan.wait(wait::on(Reason::Manual, wait::pd_member(name), message));
+        return Ok(Step::Wait);
+    }
     if listed.iter().any(|member| member.id == failed.member_id) {
         if members::can_remove(listed, &failed.member_id) {
             plan.delete_pd_member(&failed.member_id);
@@ -155,27 +160,30 @@ fn replace(
         }
         return Ok(Step::Wait);
     }
-    start_anew(world, set, failed, plan)?;
+    if !start_anew(world, set, failed, plan)? {
+        return Ok(Step::Wait);
+    }
     if let Some(failed) = status.failure_members.get_mut(name) {
         failed.member_deleted = true;
     }
     Ok(Step::Done)
 }
 
-/// Deletes the volumes that the lost member had, and the pod as long as it uses them. Later volumes of the same names
-/// belong to the new member and are not touched.
-fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: &mut Plan) -> Result<(), Failure> {
+/// Deletes the volumes that the lost member had, and the pod as long as it uses them; true once they are gone. Later
+/// volumes of the same names belong to the new member and are not touched.
+fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: &mut Plan) -> Result<bool, Failure> {
     let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, &failed.pod_name)?;
     let old: Vec<&Live> = claims.iter().filter(|claim| is_of(failed, claim.uid())).collect();
+    let Some(first) = old.first() else { return Ok(true) };
     for claim in old.iter().filter(|claim| !claim.deleting()) {
         claims::delete(plan, claim);
     }
-    let Some(pod) = Live::read(world.snapshot, watch::POD, &failed.pod_name)? else { return Ok(()) };
-    if !old.is_empty() && !pod.deleting() {
-        let target = ObjectRef { api_version: "v1".into(), kind: "Pod".into(), name: failed.pod_name.clone() };
-        plan.delete(target, pod.unchanged());
+    if let Some(pod) = world.live_pod(&failed.pod_name)?.filter(|pod| !pod.deleting()) {
+        plan.delete(pod_reference(&failed.pod_name), pod.unchanged());
     }
-    Ok(())
+    let message = format!("the volumes of the lost member in {} are being deleted", failed.pod_name);
+    plan.wait(wait::on(Reason::ClaimNotReady, format!("persistentvolumeclaim/{}", first.name()), message));
+    Ok(false)
 }
 
 fn is_of(failed: &PdFailureMember, uid: &str) -> bool {

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use tidepool_sdk::{
-    PdMember as Member,
+    PdMember as Member, Plan,
     api::{Component, TidbCluster, names, status::PdMember},
+    wait::{self, Reason},
 };
 
 /// With fewer members there is no redundancy to protect: any restart is an outage.
@@ -80,6 +81,27 @@ pub fn successor(
 /// A healthy member of another cluster that takes over where no own member can.
 pub fn peer_successor(peers: &BTreeMap<String, PdMember>, leader: &str) -> Option<String> {
     peers.values().find(|peer| peer.health && peer.name != leader).map(|peer| peer.name.clone())
+}
+
+/// Who leads next when the member `leaving` is not to lead any more: the healthy one in the first of `pods`, else a healthy
+/// one of another cluster.
+pub fn heir<'a>(
+    cluster: &TidbCluster,
+    pods: impl IntoIterator<Item = String>,
+    all: &'a [Member],
+    leaving: &Member,
+) -> Option<&'a Member> {
+    let healthy = || all.iter().filter(|member| member.healthy && member.id != leaving.id && !member.name.is_empty());
+    let own = |member: &Member| is_own(cluster, &member.client_url);
+    let in_pod = |pod: String| healthy().find(|member| pod_of(&member.name) == pod && own(member));
+    pods.into_iter().filter_map(in_pod).next().or_else(|| healthy().find(|member| !own(member)))
+}
+
+/// Moves leadership. That it has moved is seen in PD later.
+pub fn hand_over(plan: &mut Plan, from: &str, to: &str, why: &str) {
+    plan.transfer_pd_leader(to);
+    let message = format!("leadership moves from {from} to {to} {why}");
+    plan.wait(wait::on(Reason::LeaderTransfer, wait::pd_member(to), message));
 }
 
 #[cfg(test)]

@@ -6,18 +6,16 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_sdk::{
     Failure, PdMember as Member, Plan,
-    api::{
-        Component,
-        labels::{STATEFUL_SET_DELETE_SLOTS, delete_slots},
-    },
+    api::Component,
     claims,
+    flow::Step,
     live::LiveSet,
     slots::{self, Slots},
     wait::{self, Reason},
 };
 
 use crate::{
-    Step, members,
+    members,
     world::{World, watch},
 };
 
@@ -29,10 +27,9 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     let (actual, desired) = (set.replicas(), world.cluster.desired_replicas(Component::Pd));
     // Until the step is made, the set keeps its size.
     wanted.spec.get_or_insert_default().replicas = Some(actual);
-    keep_slots(set, wanted);
-    if actual != desired && !slots::delete_slots(world.cluster, Component::Pd).is_empty() {
-        let message = "Kubernetes' own StatefulSets cannot leave ordinals empty: PD keeps its size";
-        plan.wait(wait::on(Reason::CannotApply, delete_slots(Component::Pd), message));
+    slots::keep(set, wanted);
+    if let (true, Some(waiting)) = (actual != desired, slots::refusal(world.cluster, Component::Pd)) {
+        plan.wait(waiting);
         return Ok(Step::Done);
     }
     let none = Slots::new();
@@ -42,7 +39,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         slots::Step::Out(ordinal) => scale_out(world, set, ordinal, plan)?,
         slots::Step::In(ordinal) if in_use(world) => {
             let message = "the last PD members stay while other components use them";
-            plan.wait(wait::on(Reason::StillInUse, wait::pod(&pod_name(world, ordinal)), message));
+            plan.wait(wait::on(Reason::StillInUse, wait::pod(&world.pod_name(ordinal)), message));
             return Ok(Step::Done);
         }
         slots::Step::In(ordinal) => scale_in(world, set, ordinal, plan)?,
@@ -53,34 +50,20 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     Ok(step)
 }
 
-/// Which ordinals are left empty is fixed when the set is made: Kubernetes' own StatefulSets do not look at it, and a
-/// change would only claim that a pod goes.
-fn keep_slots(set: &LiveSet, wanted: &mut StatefulSet) {
-    let annotations = wanted.metadata.annotations.get_or_insert_default();
-    match set.0.annotation(STATEFUL_SET_DELETE_SLOTS) {
-        Some(slots) => annotations.insert(STATEFUL_SET_DELETE_SLOTS.to_owned(), slots.to_owned()),
-        None => annotations.remove(STATEFUL_SET_DELETE_SLOTS),
-    };
-}
-
-fn pod_name(world: &World<'_>, ordinal: i32) -> String {
-    world.cluster.pod_name(Component::Pd, ordinal)
-}
-
-/// PD's members, if they are known and there are any.
+/// PD's members, if they are known.
 fn known<'a>(world: &'a World<'_>, plan: &mut Plan) -> Option<&'a [Member]> {
-    let why = match &world.members {
-        Ok(members) if members.iter().any(|member| member.leader) => return Some(members),
-        Ok(_) => "PD has no leader".to_owned(),
-        Err(unknown) => unknown.to_string(),
-    };
-    let subject = world.cluster.member_name(Component::Pd);
-    plan.wait(wait::on(Reason::PdUnknown, subject, format!("the number of PD members does not change while {why}")));
-    None
+    match &world.members {
+        Ok(members) => Some(members),
+        Err(unknown) => {
+            let message = format!("the number of PD members does not change while {unknown}");
+            plan.wait(wait::on(Reason::PdUnknown, world.name(), message));
+            None
+        }
+    }
 }
 
 fn scale_out(world: &World<'_>, set: &LiveSet, ordinal: i32, plan: &mut Plan) -> Result<Step, Failure> {
-    let pod = pod_name(world, ordinal);
+    let pod = world.pod_name(ordinal);
     let Some(members) = known(world, plan) else { return Ok(Step::Wait) };
     if !members::can_add(members) {
         let message = format!("{pod} is added when enough members are healthy for a quorum with one more");
@@ -117,7 +100,7 @@ fn in_use(world: &World<'_>) -> bool {
 }
 
 fn scale_in(world: &World<'_>, set: &LiveSet, ordinal: i32, plan: &mut Plan) -> Result<Step, Failure> {
-    let pod = pod_name(world, ordinal);
+    let pod = world.pod_name(ordinal);
     let Some(members) = known(world, plan) else { return Ok(Step::Wait) };
     let member = members.iter().find(|member| members::pod_of(&member.name) == pod && own(world, member));
     let last = members.len() == 1 && set.replicas() == 1;
@@ -146,12 +129,9 @@ fn leave(world: &World<'_>, set: &LiveSet, all: &[Member], member: &Member, plan
         let message = format!("without {} the healthy members would be no quorum", member.name);
         plan.wait(wait::on(Reason::QuorumAtRisk, subject, message));
     } else if member.leader {
-        match heir(world, set, all, member) {
-            Some(to) => {
-                plan.transfer_pd_leader(&to.name);
-                let message = format!("leadership moves from {} to {}", member.name, to.name);
-                plan.wait(wait::on(Reason::LeaderTransfer, wait::pd_member(&to.name), message));
-            }
+        let pods = slots::present(set.replicas()).into_iter().map(|ordinal| world.pod_name(ordinal));
+        match members::heir(world.cluster, pods, all, member) {
+            Some(to) => members::hand_over(plan, &member.name, &to.name, &format!("before {} leaves PD", member.name)),
             None => {
                 let message = format!("no healthy member can lead instead of {}", member.name);
                 plan.wait(wait::on(Reason::NoCandidate, subject, message));
@@ -162,13 +142,4 @@ fn leave(world: &World<'_>, set: &LiveSet, all: &[Member], member: &Member, plan
         plan.wait(wait::on(Reason::MemberRemoval, subject, format!("{} leaves PD", member.name)));
     }
     Step::Wait
-}
-
-/// Who leads next: the healthy own member with the lowest ordinal, which stays longest, else a healthy one of another
-/// cluster.
-fn heir<'a>(world: &World<'_>, set: &LiveSet, all: &'a [Member], leaving: &Member) -> Option<&'a Member> {
-    let healthy = || all.iter().filter(|member| member.healthy && member.id != leaving.id && !member.name.is_empty());
-    let in_order = (0..set.replicas()).map(|ordinal| pod_name(world, ordinal));
-    let own_member = |pod: String| healthy().find(|m| members::pod_of(&m.name) == pod && own(world, m));
-    in_order.filter_map(own_member).next().or_else(|| healthy().find(|member| !own(world, member)))
 }

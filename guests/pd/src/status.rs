@@ -9,18 +9,17 @@ use tidepool_sdk::{
     api::{
         Component, TidbCluster, TidbClusterStatus,
         labels::CONTROLLER_REVISION_HASH,
-        names,
         pd::PdSpec,
-        status::{PdMember, PdStatus, Phase, UidSet, UnjoinedMember},
+        status::{PdMember, PdStatus, Phase, UnjoinedMember},
     },
     claims,
-    live::{Live, LiveSet},
+    live::LiveSet,
     time, volumes,
     wait::{self, Reason},
 };
 
 use crate::{
-    desired::PD,
+    desired::{self, PD},
     members::{is_own, pod_of},
     world::{World, watch},
 };
@@ -58,16 +57,17 @@ pub fn observe(world: &World<'_>) -> Result<Written, Failure> {
     if status.common.phase != Phase::SUSPEND {
         status.common.phase = phase(world, set, &status.common.phase)?.to_owned();
     }
-    let Some((id, members)) = read_members(world) else {
+    let Ok(members) = &world.members else {
         status.synced = false;
         return Ok(written);
     };
-    written.cluster_id = id;
+    written.cluster_id.clone_from(&world.cluster_id);
     sync_members(world, status, members);
     status.synced = true;
     set.image(PD).clone_into(&mut status.image);
     status.unjoined_members = unjoined(world, set, status)?;
-    status.common.volumes = volume_status(world, set)?;
+    let wanted = volumes::with_data(&world.view, desired::class(world.spec));
+    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)?;
     Ok(written)
 }
 
@@ -86,15 +86,6 @@ fn phase(world: &World<'_>, set: &LiveSet, before: &str) -> Result<&'static str,
     } else {
         Phase::NORMAL
     })
-}
-
-/// The cluster's number and its members, if PD answered all of it and has a leader. Without one, it cannot be asked for
-/// anything, and what it says of its members may be old.
-fn read_members<'a>(world: &'a World<'_>) -> Option<(String, &'a [Member])> {
-    let members = world.members.as_ref().ok()?;
-    let cluster = world.snapshot.pd_document("cluster").ok()?;
-    let id = cluster["id"].as_u64().map(|id| id.to_string()).or_else(|| cluster["id"].as_str().map(str::to_owned))?;
-    members.iter().any(|member| member.leader).then_some((id, members))
 }
 
 fn sync_members(world: &World<'_>, status: &mut PdStatus, members: &[Member]) {
@@ -128,7 +119,7 @@ fn unjoined(world: &World<'_>, set: &LiveSet, status: &PdStatus) -> Result<BTree
         let before = status.unjoined_members.get(&pod.name).and_then(|before| before.created_at.clone());
         let member = UnjoinedMember {
             pod_name: pod.name.clone(),
-            pvc_uid_set: claim_uids(world, set, &pod.name)?,
+            pvc_uid_set: claims::uids(&claims::of_pod(world.snapshot, watch::CLAIM, set, &pod.name)?),
             created_at: before.or_else(|| Some(time::at(world.snapshot.now_ms()))),
             ..UnjoinedMember::default()
         };
@@ -137,57 +128,11 @@ fn unjoined(world: &World<'_>, set: &LiveSet, status: &PdStatus) -> Result<BTree
     Ok(all)
 }
 
-/// UIDs of the claims of a pod.
-///
-/// # Errors
-/// When the host could not read them.
-pub fn claim_uids(world: &World<'_>, set: &LiveSet, pod: &str) -> Result<UidSet, Failure> {
-    let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, pod)?;
-    Ok(claims.iter().map(|claim| (claim.uid().to_owned(), serde_json::Map::new())).collect())
-}
-
-fn volume_status(
-    world: &World<'_>,
-    set: &LiveSet,
-) -> Result<BTreeMap<String, tidepool_sdk::api::status::VolumeStatus>, Failure> {
-    let data = volumes::Wanted {
-        name: PD.to_owned(),
-        size: world.view.storage_request().cloned(),
-        class: world.spec.storage_class_name.clone(),
-    };
-    let further = world.view.storage_volumes().iter().map(|volume| volumes::Wanted {
-        name: names::storage_volume(Component::Pd, &volume.name),
-        size: Some(k8s_openapi::apimachinery::pkg::api::resource::Quantity(volume.storage_size.clone())),
-        class: volume.storage_class_name.clone().or_else(|| world.spec.storage_class_name.clone()),
-    });
-    let wanted: Vec<_> = std::iter::once(data).chain(further).collect();
-    let mut found: Vec<(&str, Live)> = Vec::new();
-    for pod in &world.pods {
-        for claim in claims::of_pod(world.snapshot, watch::CLAIM, set, &pod.name)? {
-            let template = wanted.iter().find(|w| names::claim_name(&w.name, &pod.name) == claim.name());
-            if let Some(template) = template {
-                found.push((&template.name, claim));
-            }
-        }
-    }
-    Ok(volumes::status(&wanted, found.iter().map(|(template, claim)| (*template, claim))))
-}
-
-/// What is left of the status once the StatefulSet of a suspended PD is gone.
-pub fn suspended(status: &mut PdStatus, set: Option<&LiveSet>) {
-    if set.is_none() {
-        status.synced = false;
-        status.common.stateful_set = None;
-        status.members.clear();
-        status.leader = PdMember::default();
-    }
-}
-
 /// Why PD does not serve.
 pub fn unavailable(world: &World<'_>, status: &PdStatus) -> WaitingOn {
     if let Err(unknown) = &world.members {
         let message = format!("PD's members are not known: {unknown}");
-        return wait::on(Reason::PdUnknown, world.cluster.member_name(Component::Pd), message);
+        return wait::on(Reason::PdUnknown, world.name(), message);
     }
     if let Some(pod) = world.pods.iter().find(|pod| !pod.ready) {
         return wait::on(Reason::PodsNotReady, wait::pod(&pod.name), format!("pod {} is not ready", pod.name));
@@ -197,5 +142,5 @@ pub fn unavailable(world: &World<'_>, status: &PdStatus) -> WaitingOn {
         return wait::on(Reason::MemberUnhealthy, wait::pd_member(&member.name), message);
     }
     let message = format!("{} of {} members have joined PD", status.members.len(), world.spec.replicas);
-    wait::on(Reason::PdUnavailable, world.cluster.member_name(Component::Pd), message)
+    wait::on(Reason::PdUnavailable, world.name(), message)
 }

@@ -1,22 +1,24 @@
 //! New pods one at a time: the StatefulSet gets the new template with a partition above all pods, then the partition is
 //! lowered by one whenever everything above it is well again.
 
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetUpdateStrategy};
+use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_sdk::{
     Failure, Plan, PodRow,
     api::{
         Component,
-        labels::{CONTROLLER_REVISION_HASH, FORCE_UPGRADE, PD_CHECK_QUORUM, min_ready_seconds},
+        labels::{FORCE_UPGRADE, PD_CHECK_QUORUM},
         status::{PdStatus, Phase},
     },
     apply,
-    build::set::rolling,
-    live::{Live, LiveSet},
+    flow::Step,
+    live::LiveSet,
+    rollout::{self, Progress},
+    slots,
     wait::{self, Reason},
 };
 
 use crate::{
-    Step, members,
+    members,
     world::{World, watch},
 };
 
@@ -32,19 +34,18 @@ pub fn upgrade(
     plan: &mut Plan,
 ) -> Result<Step, Failure> {
     if status.vol_replace_in_progress {
-        keep_pod_spec(set, wanted)?;
+        rollout::keep_pod_spec(set, wanted)?;
     }
     let changed = apply::pod_spec_differs(set, wanted);
     if !changed && status.common.phase != Phase::UPGRADE {
         return Ok(Step::Done);
     }
     if !status.synced {
-        let subject = world.cluster.member_name(Component::Pd);
-        plan.wait(wait::on(Reason::PdUnknown, subject, "PD is not upgraded while its members are not known"));
+        plan.wait(wait::on(Reason::PdUnknown, world.name(), "PD is not upgraded while its members are not known"));
         return Ok(Step::Wait);
     }
     if status.common.phase == Phase::SCALE {
-        keep_pod_spec(set, wanted)?;
+        rollout::keep_pod_spec(set, wanted)?;
         return Ok(Step::Done);
     }
     Phase::UPGRADE.clone_into(&mut status.common.phase);
@@ -53,26 +54,10 @@ pub fn upgrade(
         return Ok(Step::Done);
     }
     if !set.partitioned() {
-        let message = "pods get the new template when somebody deletes them: the update strategy says so";
-        plan.wait(wait::on(Reason::Manual, wait::stateful_set(set.0.name()), message));
-        strategy(wanted, set.0.at("/spec/updateStrategy").unwrap_or_default());
+        plan.wait(rollout::keep_strategy(set, wanted));
         return Ok(Step::Done);
     }
     roll(world, set, wanted, status, plan)
-}
-
-/// The template that the pods have stays for now; its labels and annotations may change.
-fn keep_pod_spec(set: &LiveSet, wanted: &mut StatefulSet) -> Result<(), Failure> {
-    let last = set.0.last_applied().and_then(|last| last.pointer("/template/spec").cloned());
-    let Some(last) = last else {
-        return Err(Failure::Internal(format!("StatefulSet {} does not say what was last applied", set.0.name())));
-    };
-    wanted.spec.get_or_insert_default().template.spec = Some(serde_json::from_value(last)?);
-    Ok(())
-}
-
-fn strategy(wanted: &mut StatefulSet, strategy: StatefulSetUpdateStrategy) {
-    wanted.spec.get_or_insert_default().update_strategy = Some(strategy);
 }
 
 /// From the highest ordinal down: those that are new must be well, and the first old one is next.
@@ -83,54 +68,43 @@ fn roll(
     status: &PdStatus,
     plan: &mut Plan,
 ) -> Result<Step, Failure> {
-    let partition = set.partition().unwrap_or_default();
-    strategy(wanted, rolling(partition));
-    for ordinal in (0..set.replicas()).rev() {
-        let name = world.cluster.pod_name(Component::Pd, ordinal);
-        let pod = world.pod(&name).zip(Live::read(world.snapshot, watch::POD, &name)?);
-        let Some((pod, revision)) =
-            pod.and_then(|(row, live)| live.label(CONTROLLER_REVISION_HASH).map(|revision| (row, revision.to_owned())))
-        else {
-            plan.wait(wait::on(Reason::PodsNotReady, wait::pod(&name), format!("pod {name} is being created")));
-            return Ok(Step::Wait);
-        };
-        if revision == set.revisions().1 {
-            if !is_well(world, status, pod, plan) {
+    rollout::roll_down_to(wanted, set.partition().unwrap_or_default());
+    for ordinal in slots::present(set.replicas()).into_iter().rev() {
+        let name = world.pod_name(ordinal);
+        let progress = rollout::progress(world.snapshot, watch::POD, set, &name, ordinal)?;
+        match (&progress, world.pod(&name)) {
+            (Progress::New, Some(pod)) => {
+                if let Some(waiting) = lacks(world, status, pod) {
+                    plan.wait(waiting);
+                    return Ok(Step::Wait);
+                }
+            }
+            (Progress::Old, Some(_)) => return Ok(next(world, set, wanted, status, (ordinal, &name), plan)),
+            _ => {
+                plan.wait(rollout::replaced(&name, &progress));
                 return Ok(Step::Wait);
             }
-        } else if ordinal >= partition {
-            // It may restart already; the controller has not got to it.
-            plan.wait(wait::on(Reason::Upgrading, wait::pod(&name), format!("pod {name} is being replaced")));
-            return Ok(Step::Wait);
-        } else {
-            return Ok(next(world, set, wanted, status, (ordinal, &name), plan));
         }
     }
     Ok(Step::Done)
 }
 
-/// Whether a pod with the new template serves.
-fn is_well(world: &World<'_>, status: &PdStatus, pod: &PodRow, plan: &mut Plan) -> bool {
+/// What a pod with the new template still lacks before the next one may go.
+fn lacks(world: &World<'_>, status: &PdStatus, pod: &PodRow) -> Option<tidepool_sdk::WaitingOn> {
+    let waiting = rollout::lacks(world.cluster, Component::Pd, pod, world.now_ms());
+    if waiting.is_some() {
+        return waiting;
+    }
     let name = &pod.name;
-    let seconds = world.cluster.annotation(&min_ready_seconds(Component::Pd));
-    let min_ready = seconds.and_then(|text| text.parse::<u64>().ok()).unwrap_or_default();
-    let ready_at = pod.ready_since_ms.saturating_add(min_ready.saturating_mul(1000));
     let healthy = members::in_pod(&status.members, name).is_some_and(|member| member.health);
-    let waiting = if !pod.ready {
-        wait::on(Reason::PodsNotReady, wait::pod(name), format!("pod {name} has the new template and is not ready"))
-    } else if min_ready > 0 && world.snapshot.now_ms() <= ready_at {
-        let message = format!("pod {name} must be ready for {min_ready} s");
-        wait::until(Reason::PodReadyTooShort, wait::pod(name), message, ready_at)
-    } else if !healthy {
-        wait::on(Reason::MemberUnhealthy, wait::pd_member(name), format!("the member in pod {name} is not healthy"))
+    let message = if !healthy {
+        format!("the member in pod {name} is not healthy")
     } else if !world.says_ready(name) {
-        let message = format!("the member in pod {name} does not say that it is ready");
-        wait::on(Reason::MemberUnhealthy, wait::pd_member(name), message)
+        format!("the member in pod {name} does not say that it is ready")
     } else {
-        return true;
+        return None;
     };
-    plan.wait(waiting);
-    false
+    Some(wait::on(Reason::MemberUnhealthy, wait::pd_member(name), message))
 }
 
 /// The next pod to restart: what must be so before, then the lower partition.
@@ -155,29 +129,39 @@ fn next(
     }
     let leads = members.iter().find(|member| member.leader && members::pod_of(&member.name) == pod);
     if let Some(leader) = leads {
-        let own = members::successor(world.cluster, &status.members, 0..set.replicas(), ordinal);
+        let own = members::successor(world.cluster, &status.members, slots::present(set.replicas()), ordinal);
         if let Some(to) = own.or_else(|| members::peer_successor(&status.peer_members, &leader.name)) {
-            plan.transfer_pd_leader(&to);
-            let message = format!("leadership moves from {} to {to} before {pod} restarts", leader.name);
-            plan.wait(wait::on(Reason::LeaderTransfer, wait::pd_member(&to), message));
+            members::hand_over(plan, &leader.name, &to, &format!("before {pod} restarts"));
             return Step::Wait;
         }
     }
-    strategy(wanted, rolling(ordinal));
-    plan.wait(wait::on(Reason::Upgrading, wait::pod(pod), format!("pod {pod} is being replaced")));
+    rollout::roll_down_to(wanted, ordinal);
+    plan.wait(rollout::replaced(pod, &Progress::Leaving));
     Step::Done
 }
 
-/// Whether the new template goes to all pods at once since PD does not serve anyway, and the user says so or has only
-/// one member. The number of replicas does not change with it.
-pub fn force(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, status: &mut PdStatus) -> bool {
+/// Gives all pods the new template at once, if PD does not serve anyway and the user says so or has only one member. The
+/// number of replicas does not change with it. True if it was so.
+///
+/// # Errors
+/// When the StatefulSet does not serialise.
+pub fn force(
+    world: &World<'_>,
+    set: &LiveSet,
+    wanted: &mut StatefulSet,
+    status: &mut PdStatus,
+    plan: &mut Plan,
+) -> Result<bool, Failure> {
     let asked = world.cluster.annotation(FORCE_UPGRADE) == Some("true");
     let alone = set.replicas() < 2 && status.peer_members.is_empty();
     if status.synced || !(asked || alone) || !apply::pod_spec_differs(set, wanted) {
-        return false;
+        return Ok(false);
     }
     Phase::UPGRADE.clone_into(&mut status.common.phase);
     wanted.spec.get_or_insert_default().replicas = Some(set.replicas());
-    strategy(wanted, rolling(0));
-    true
+    rollout::roll_down_to(wanted, 0);
+    apply::stateful_set(plan, set, wanted, world.generation())?;
+    let message = "PD does not serve: its pods get the new template without waiting for their members";
+    plan.wait(wait::on(Reason::PdUnavailable, wait::stateful_set(set.0.name()), message));
+    Ok(true)
 }

@@ -1,94 +1,50 @@
 //! What the policy sees of the cluster, read once.
 
+use std::ops::Deref;
+
 use tidepool_sdk::{
-    Descriptor, Failure, Kind, Known, PdMember, PdRead, PodRow, Probe, ProbeAnswer, Scope, Snapshot, Watch,
-    api::{Component, TidbCluster, View, names::ports::PD_CLIENT, pd::PdSpec},
-    live::LiveSet,
+    Descriptor, Failure, Known, PdMember, PdRead, Probe, ProbeAnswer, Snapshot, Unknown,
+    api::{Component, TidbCluster, names::ports::PD_CLIENT, pd::PdSpec},
+    world,
 };
 
-/// Indices of the descriptor's watches.
-pub mod watch {
-    pub const SERVICE: u32 = 0;
-    pub const CONFIG_MAP: u32 = 1;
-    pub const STATEFUL_SET: u32 = 2;
-    pub const POD: u32 = 3;
-    pub const CLAIM: u32 = 4;
-}
+pub use tidepool_sdk::world::watch;
 
 /// Index of the descriptor's probe: the member says whether it is ready.
 const READY: u32 = 0;
-
-/// Kinds of objects that are read, in the order of [`watch`], and whether plans write them.
-const KINDS: [(&str, &str, bool); 5] = [
-    ("v1", "Service", true),
-    ("v1", "ConfigMap", true),
-    ("apps/v1", "StatefulSet", true),
-    ("v1", "Pod", true),
-    ("v1", "PersistentVolumeClaim", true),
-];
 
 const ACTIONS: [&str; 7] =
     ["create", "replace", "merge-patch", "delete", "transfer-pd-leader", "delete-pd-member", "event"];
 
 /// What the policy reads and may do.
 pub fn descriptor() -> Descriptor {
-    let kind = |(api_version, kind, _): &(&str, &str, bool)| Kind {
-        api_version: (*api_version).to_owned(),
-        kind: (*kind).to_owned(),
-    };
-    let watch = |entry: &(&str, &str, bool)| {
-        let Kind { api_version, kind } = kind(entry);
-        Watch { api_version, kind, of: Scope::Component }
-    };
     Descriptor {
-        component: Component::Pd.name().to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        after: vec![Component::Discovery.name().to_owned()],
-        watches: KINDS.iter().map(watch).collect(),
-        pods: Some(Component::Pd.name().to_owned()),
         probes: vec![Probe { path: "/pd/api/v2/ready".to_owned(), port: u16::try_from(PD_CLIENT).unwrap_or_default() }],
         pd: vec![PdRead::Members, PdRead::Cluster],
-        actions: ACTIONS.map(str::to_owned).to_vec(),
-        writes: KINDS.iter().filter(|(.., writes)| *writes).map(kind).collect(),
         status: vec!["clusterID".to_owned(), Component::Pd.name().to_owned()],
-        ..Descriptor::default()
-    }
-}
-
-/// Settings from the PolicyModule.
-#[derive(Clone, Debug, serde::Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
-pub struct Settings {
-    /// Members that are down for long are replaced.
-    pub auto_failover: bool,
-    /// Seconds that a member is down before it is replaced.
-    pub failover_period_seconds: u64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { auto_failover: true, failover_period_seconds: 300 }
+        ..world::descriptor(Component::Pd, env!("CARGO_PKG_VERSION"), &[Component::Discovery], &ACTIONS)
     }
 }
 
 /// The cluster as it is.
 pub struct World<'a> {
-    /// What the host saw.
-    pub snapshot: &'a Snapshot,
-    /// The TidbCluster, defaults filled in.
-    pub cluster: &'a TidbCluster,
-    /// PD's settings over those of the cluster.
-    pub view: View<'a>,
+    /// What every component sees.
+    common: world::World<'a>,
     /// PD's own part of the spec.
     pub spec: &'a PdSpec,
-    /// The policy's settings.
-    pub settings: Settings,
-    /// The StatefulSet.
-    pub set: Option<LiveSet>,
-    /// Its pods.
-    pub pods: Vec<PodRow>,
-    /// PD's members, all of the PD cluster.
+    /// PD's number of the cluster; empty while it is not known.
+    pub cluster_id: String,
+    /// PD's members, all of the PD cluster. Known only if PD answered everything and has a leader: without one, it cannot
+    /// be asked for anything, and what it says of its members may be old.
     pub members: Known<Vec<PdMember>>,
+}
+
+impl<'a> Deref for World<'a> {
+    type Target = world::World<'a>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.common
+    }
 }
 
 impl<'a> World<'a> {
@@ -97,32 +53,27 @@ impl<'a> World<'a> {
     /// # Errors
     /// When what every decision needs is unknown.
     pub fn read(snapshot: &'a Snapshot, cluster: &'a TidbCluster) -> Result<Option<Self>, Failure> {
-        let (Some(spec), Some(view)) = (&cluster.spec.pd, cluster.component(Component::Pd)) else { return Ok(None) };
-        let name = cluster.member_name(Component::Pd);
-        Ok(Some(Self {
-            snapshot,
-            cluster,
-            view,
-            spec,
-            settings: snapshot.settings()?,
-            set: LiveSet::read(snapshot, watch::STATEFUL_SET, &name)?,
-            pods: snapshot.pods()?,
-            members: snapshot.pd_members(),
-        }))
-    }
-
-    /// `metadata.generation` of the cluster.
-    pub fn generation(&self) -> i64 {
-        self.cluster.metadata.generation.unwrap_or_default()
-    }
-
-    /// The pod of this name.
-    pub fn pod(&self, name: &str) -> Option<&PodRow> {
-        self.pods.iter().find(|pod| pod.name == name)
+        let common = world::World::read(snapshot, cluster, Component::Pd)?;
+        let (Some(common), Some(spec)) = (common, &cluster.spec.pd) else { return Ok(None) };
+        let (cluster_id, members) = match ask(snapshot) {
+            Ok((id, members)) => (id, Ok(members)),
+            Err(unknown) => (String::new(), Err(unknown)),
+        };
+        Ok(Some(Self { common, spec, cluster_id, members }))
     }
 
     /// Whether the member in this pod says that it is ready to serve. One that does not know the question is.
     pub fn says_ready(&self, pod: &str) -> bool {
         matches!(self.snapshot.probe(READY, pod), Ok(ProbeAnswer { status: 200 | 404, .. }))
     }
+}
+
+fn ask(snapshot: &Snapshot) -> Known<(String, Vec<PdMember>)> {
+    let members = snapshot.pd_members()?;
+    if !members.iter().any(|member| member.leader) {
+        return Err(Unknown::Failed("PD has no leader".to_owned()));
+    }
+    let cluster = snapshot.pd_document("cluster").map_err(|failure| Unknown::Failed(failure.to_string()))?;
+    let id = cluster["id"].as_u64().map(|id| id.to_string()).or_else(|| cluster["id"].as_str().map(str::to_owned));
+    Ok((id.ok_or_else(|| Unknown::Failed("PD does not say which cluster it is".to_owned()))?, members))
 }

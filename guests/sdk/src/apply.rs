@@ -153,8 +153,9 @@ pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, gene
     let mut applied = live.0.value()["spec"].clone();
     for field in ["replicas", "updateStrategy", "template"] {
         let (wanted, there) = (&desired["spec"][field], &live.0.value()["spec"][field]);
-        // Somebody else may have changed the set itself; the template there is filled with defaults and not compared.
-        let field_differs = !same(wanted, &last[field]) || (field != "template" && !same(wanted, there));
+        // The template there is filled with defaults, so what was last applied is compared. Of the other fields only what
+        // is there counts, whoever wrote it.
+        let field_differs = if field == "template" { !same(wanted, &last[field]) } else { !same(wanted, there) };
         if field_differs {
             changed["spec"][field] = wanted.clone();
         }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use tidepool_api::{
     labels::{PVC_DEFER_DELETING, SCALE_IN_TIME},
     names::claim_name,
+    status::UidSet,
 };
 
 use crate::{
@@ -27,6 +28,11 @@ pub fn names(set: &LiveSet, pod: &str) -> Vec<String> {
 /// When the host could not read them.
 pub fn of_pod(snapshot: &Snapshot, watch: u32, set: &LiveSet, pod: &str) -> Result<Vec<Live>, Failure> {
     names(set, pod).iter().filter_map(|name| Live::read(snapshot, watch, name).transpose()).collect()
+}
+
+/// Their UIDs, as a status holds them.
+pub fn uids(claims: &[Live]) -> UidSet {
+    claims.iter().map(|claim| (claim.uid().to_owned(), serde_json::Map::new())).collect()
 }
 
 /// Whether the claim belongs to a pod that was scaled in: its data is that of somebody who has left.
@@ -71,6 +77,7 @@ pub fn delete(plan: &mut Plan, claim: &Live) {
     plan.delete(reference(claim), claim.unchanged());
 }
 
-fn reference(claim: &Live) -> ObjectRef {
+/// The claim, to be patched or deleted.
+pub fn reference(claim: &Live) -> ObjectRef {
     ObjectRef { api_version: "v1".to_owned(), kind: "PersistentVolumeClaim".to_owned(), name: claim.name().to_owned() }
 }

@@ -8,6 +8,7 @@ pub mod apply;
 pub mod build;
 pub mod claims;
 mod export;
+pub mod flow;
 pub mod live;
 pub mod log;
 pub mod native;
@@ -23,6 +24,7 @@ pub mod suspend;
 pub mod time;
 pub mod volumes;
 pub mod wait;
+pub mod world;
 
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]

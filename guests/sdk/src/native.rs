@@ -1,6 +1,9 @@
 //! Runs a policy natively: the same code, without the sandbox. For tests and for comparing with the sandbox.
 
 #[cfg(not(target_arch = "wasm32"))]
+pub mod story;
+
+#[cfg(not(target_arch = "wasm32"))]
 use std::sync::Arc;
 
 #[cfg(not(target_arch = "wasm32"))]

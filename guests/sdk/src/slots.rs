@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use tidepool_api::{Component, TidbCluster, labels};
+use tidepool_api::{Component, TidbCluster, labels, shared::ScalePolicy};
 use tidepool_model::waiting::WaitingOn;
 
 use crate::{
@@ -102,6 +102,12 @@ pub fn batch(actual: i32, desired: i32, limit: usize) -> Vec<Step> {
     added.chain((desired..actual).rev().map(Step::In)).take(limit).collect()
 }
 
+/// How many pods are added, or removed, at once: one unless the user says more.
+pub fn parallelism(policy: Option<&ScalePolicy>, adds: bool) -> usize {
+    let given = policy.and_then(|policy| if adds { policy.scale_out_parallelism } else { policy.scale_in_parallelism });
+    given.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(1)
+}
+
 /// The ordinals that Kubernetes' own StatefulSet has: it leaves none empty.
 pub fn present(replicas: i32) -> BTreeSet<i32> {
     ordinals(replicas, &Slots::new())
@@ -117,9 +123,10 @@ pub fn keep(set: &LiveSet, wanted: &mut StatefulSet) {
     };
 }
 
-/// Why a component whose ordinals are to be left empty keeps its size; none if none are.
+/// Why a component whose ordinals are to be left empty keeps its size; none if all that it is to have are there anyway.
 pub fn refusal(cluster: &TidbCluster, component: Component) -> Option<WaitingOn> {
-    if delete_slots(cluster, component).is_empty() {
+    let replicas = cluster.desired_replicas(component);
+    if ordinals(replicas, &delete_slots(cluster, component)) == present(replicas) {
         return None;
     }
     let message = format!("Kubernetes' own StatefulSets cannot leave ordinals empty: {component} keeps its size");

@@ -3,16 +3,25 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use serde_json::json;
 use tidepool_api::{
     View,
     labels::pvc_status,
     names::{claim_name, storage_volume},
     shared::StorageVolume,
-    status::VolumeStatus,
+    status::{Phase, VolumeStatus},
 };
 use tidepool_model::snapshot::PodRow;
 
-use crate::{Failure, Snapshot, live::Live, same::quantity};
+use crate::{
+    Failure, Plan, Snapshot,
+    build::claim::Class,
+    claims,
+    live::Live,
+    same::quantity,
+    wait::{self, Reason},
+    world::{World, watch},
+};
 
 /// A volume that each pod of a component is to have.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +32,8 @@ pub struct Wanted {
     pub size: Option<Quantity>,
     /// Storage class; any without.
     pub class: Option<String>,
+    /// Volume attributes class; any without.
+    pub attributes: Option<String>,
 }
 
 /// The status of the volumes of a component's pods. `watch` selects its claims.
@@ -45,14 +56,84 @@ pub fn of_pods(
     Ok(status(wanted, found.iter().map(|(template, claim)| (*template, claim))))
 }
 
+/// The volumes of a component that keeps data: the data volume, which has the component's name, and the further ones.
+pub fn with_data(view: &View<'_>, class: Class<'_>) -> Vec<Wanted> {
+    let data = Wanted {
+        name: view.kind().name().to_owned(),
+        size: view.storage_request().cloned(),
+        class: class.storage.map(str::to_owned),
+        attributes: class.attributes.map(str::to_owned),
+    };
+    std::iter::once(data).chain(further(view, class)).collect()
+}
+
 /// A component's further volumes; what a volume leaves open is as for the component's data.
-pub fn further(view: &View<'_>, class: Option<&String>) -> Vec<Wanted> {
+pub fn further(view: &View<'_>, class: Class<'_>) -> Vec<Wanted> {
     let volume = |volume: &StorageVolume| Wanted {
         name: storage_volume(view.kind(), &volume.name),
         size: Some(Quantity(volume.storage_size.clone())),
-        class: volume.storage_class_name.clone().or_else(|| class.cloned()),
+        class: volume.storage_class_name.as_deref().or(class.storage).map(str::to_owned),
+        attributes: volume.volume_attributes_class_name.as_deref().or(class.attributes).map(str::to_owned),
     };
     view.storage_volumes().iter().map(volume).collect()
+}
+
+/// Makes claims bigger that are smaller than the spec wants, one pod after another, while the component is in phase
+/// `Normal`. The claim templates of the StatefulSet stay as they were made: a claim of a new pod grows after it is made, and
+/// nothing is recreated for it (safety rule S14).
+///
+/// # Errors
+/// When the host could not read a claim.
+pub fn grow(world: &World<'_>, phase: &str, wanted: &[Wanted], plan: &mut Plan) -> Result<(), Failure> {
+    if phase != Phase::NORMAL {
+        return Ok(());
+    }
+    for pod in &world.pods {
+        let mut growing = false;
+        for volume in wanted {
+            let claim = Live::read(world.snapshot, watch::CLAIM, &claim_name(&volume.name, &pod.name))?;
+            let claim = claim.filter(|claim| !claim.deleting() && claim.text("/status/phase") == "Bound");
+            growing |= claim.is_some_and(|claim| grow_one(volume, &claim, plan));
+        }
+        if growing {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Whether the claim is being changed.
+fn grow_one(wanted: &Wanted, claim: &Live, plan: &mut Plan) -> bool {
+    let amount = |pointer: &str| quantity(claim.text(pointer));
+    let subject = format!("persistentvolumeclaim/{}", claim.name());
+    let mut spec = serde_json::Map::new();
+    if let Some(size) = &wanted.size {
+        let (now, target) = (amount("/spec/resources/requests/storage"), quantity(&size.0));
+        if target < now {
+            let message = format!("a volume does not shrink: {} stays as it is", claim.name());
+            plan.wait(wait::on(Reason::CannotApply, subject.clone(), message));
+        } else if target > now {
+            spec.insert("resources".to_owned(), json!({"requests": {"storage": size.0}}));
+        }
+    }
+    if let Some(class) =
+        wanted.attributes.as_deref().filter(|class| *class != claim.text("/spec/volumeAttributesClassName"))
+    {
+        spec.insert("volumeAttributesClassName".to_owned(), class.into());
+    }
+    if wanted.class.as_deref().is_some_and(|class| class != claim.text("/spec/storageClassName")) {
+        let message = format!("the storage class of {} cannot change: a new pod gets the new one", claim.name());
+        plan.wait(wait::on(Reason::CannotApply, subject.clone(), message));
+    }
+    let patched = !spec.is_empty();
+    if patched {
+        plan.merge_patch(claims::reference(claim), json!({ "spec": spec }), claim.unchanged());
+    }
+    let growing = patched || amount("/status/capacity/storage") < amount("/spec/resources/requests/storage");
+    if growing {
+        plan.wait(wait::on(Reason::ClaimNotReady, subject, format!("{} is being made bigger", claim.name())));
+    }
+    growing
 }
 
 /// The status of the volumes. `claims` are those of all pods, each with the name of its template.
@@ -121,7 +202,7 @@ mod tests {
 
     #[test]
     fn volumes_are_counted_by_what_they_are() {
-        let wanted = [Wanted { name: "pd".into(), size: Some(Quantity("20Gi".into())), class: None }];
+        let wanted = [Wanted { name: "pd".into(), size: Some(Quantity("20Gi".into())), class: None, attributes: None }];
         let claims = [claim("10Gi"), claim("20480Mi")];
         let all = status(&wanted, claims.iter().map(|claim| ("pd", claim)));
         let pd = &all["pd"];

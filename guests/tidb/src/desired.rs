@@ -9,21 +9,25 @@ use tidepool_sdk::{
     Failure,
     api::{
         Component, TidbCluster, View,
-        config::{TablePath, Value, to_toml},
-        labels::config_map_sha,
+        config::Value,
         names::ports::{TIDB as TIDB_PORT, TIDB_STATUS},
+        status::TidbStatus,
         tidb::{CustomizedStartupProbe, TidbSpec},
     },
     build::{
         claim::{self, Class},
-        config_map::{CONFIG_FILE, Data, STARTUP_SCRIPT},
+        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
         container, env, pod,
         set::{self, Parts},
         volume,
     },
 };
 
-use crate::script::{binlog_enabled, start_script};
+use crate::{
+    script::{binlog_enabled, start_script},
+    status,
+    world::World,
+};
 
 /// Name of TiDB's container.
 pub const TIDB: &str = "tidb";
@@ -41,18 +45,9 @@ const SLOW_LOG_PATH: &str = "/var/log/tidb";
 ///
 /// # Errors
 /// When the configuration is no TOML.
-pub fn config_data(cluster: &TidbCluster, view: &View<'_>, spec: &TidbSpec) -> Result<Option<Data>, Failure> {
-    let Some(config) = view.config() else { return Ok(None) };
-    let mut table = config.table().map_err(|error| Failure::InvalidSpec(format!("spec.tidb.config: {error}")))?;
-    for (path, value) in forced(cluster, spec) {
-        if !table.set(path, value) {
-            return Err(Failure::InvalidSpec(format!("spec.tidb.config: {path} needs a table")));
-        }
-    }
-    Ok(Some(Data::from([
-        (CONFIG_FILE.to_owned(), to_toml(&table)),
-        (STARTUP_SCRIPT.to_owned(), start_script(cluster, spec)),
-    ])))
+pub fn config_data(world: &World<'_>) -> Result<Option<Data>, Failure> {
+    let table = config_map::table_with(&world.view, forced(world.cluster, world.spec))?;
+    Ok(table.map(|table| config_map::data(&table, start_script(world.cluster, world.spec))))
 }
 
 /// Settings that follow from the rest of the spec, whatever the user's configuration says.
@@ -88,26 +83,12 @@ fn bootstrap_sql(spec: &TidbSpec) -> Option<&str> {
     spec.bootstrap_sql_config_map_name.as_deref().filter(|name| !name.is_empty())
 }
 
-/// Name of the ConfigMap that nobody renders for a TiDB without configuration: one that an older installation left.
-pub fn legacy_config_map(cluster: &TidbCluster) -> String {
-    let base = cluster.member_name(Component::Tidb);
-    match cluster.annotation(&config_map_sha(Component::Tidb, &base)) {
-        Some(sha) if !sha.is_empty() => format!("{base}-{sha}"),
-        _ => base,
-    }
-}
-
-/// The StatefulSet with this many pods.
+/// The StatefulSet.
 ///
 /// # Errors
 /// When the spec does not fit together.
-pub fn stateful_set(
-    cluster: &TidbCluster,
-    view: &View<'_>,
-    spec: &TidbSpec,
-    (replicas, on_delete): (i32, bool),
-    config_map: &str,
-) -> Result<StatefulSet, Failure> {
+pub fn stateful_set(world: &World<'_>, status: &TidbStatus, config_map: &str) -> Result<StatefulSet, Failure> {
+    let (cluster, view, spec) = (world.cluster, &world.view, world.spec);
     let slow_log = slow_log(view, spec)?;
     let mut containers = Vec::new();
     if let Some((mount, file)) = &slow_log {
@@ -127,8 +108,12 @@ pub fn stateful_set(
         sysctl: true,
         ..pod::Parts::default()
     };
-    let parts =
-        Parts { replicas, template: pod::template(cluster, view, parts)?, claims: claims(view, spec), on_delete };
+    let parts = Parts {
+        replicas: status::replicas(world, status),
+        template: pod::template(cluster, view, parts)?,
+        claims: claims(view, spec),
+        on_delete: status.vol_replace_in_progress,
+    };
     Ok(set::stateful_set(cluster, view, parts))
 }
 
@@ -278,8 +263,11 @@ fn empty_dir(name: &str) -> Volume {
     Volume { name: name.to_owned(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() }
 }
 
+/// Classes of the volumes.
+pub fn class(spec: &TidbSpec) -> Class<'_> {
+    Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() }
+}
+
 fn claims(view: &View<'_>, spec: &TidbSpec) -> Vec<PersistentVolumeClaim> {
-    let class =
-        Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() };
-    claim::of_storage_volumes(Component::Tidb, view.storage_volumes(), class)
+    claim::of_storage_volumes(Component::Tidb, view.storage_volumes(), class(spec))
 }

@@ -4,15 +4,12 @@
 use tidepool_sdk::{
     EventType, Failure, Plan,
     api::status::{TidbFailureMember, TidbStatus},
-    live::{Live, LiveSet},
+    live::LiveSet,
     slots, time,
     wait::{self, Reason},
 };
 
-use crate::{
-    status,
-    world::{World, watch},
-};
+use crate::{status, world::World};
 
 /// Forgets all failures once every pod that the spec asks for serves, else records a new one. The pods that replace
 /// failed ones are added in the next pass.
@@ -59,7 +56,7 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
         let Some(since) = member.last_transition_time.as_ref().and_then(time::ms) else { continue };
         let deadline = since.saturating_add(world.settings.failover_period_seconds.saturating_mul(1000));
         let name = member.name.clone();
-        if !scheduled(world, &name)? {
+        if !world.scheduled(&name)? {
             continue;
         }
         if now <= deadline {
@@ -81,10 +78,4 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
         return Ok(());
     }
     Ok(())
-}
-
-/// A pod that waits for a node is no failure of a server.
-fn scheduled(world: &World<'_>, pod: &str) -> Result<bool, Failure> {
-    let live = Live::read(world.snapshot, watch::POD, pod)?;
-    Ok(live.is_some_and(|live| !live.text("/spec/nodeName").is_empty()))
 }

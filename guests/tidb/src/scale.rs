@@ -1,12 +1,9 @@
 //! Adding and removing servers. They hold no data, so a server that goes needs nobody's leave.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use tidepool_sdk::{Failure, Plan, api::Component, claims, live::LiveSet, slots};
+use tidepool_sdk::{Failure, Plan, api::Component, claims, flow::Step, live::LiveSet, slots};
 
-use crate::{
-    Step,
-    world::{World, watch},
-};
+use crate::world::{World, watch};
 
 /// The next steps towards the replicas that `wanted` has; `wanted` gets the size that the set is to have after this pass.
 ///
@@ -21,7 +18,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         plan.wait(waiting);
         return Ok(Step::Done);
     }
-    let batch = slots::batch(actual, desired, parallelism(world, desired > actual));
+    let batch = slots::batch(actual, desired, slots::parallelism(world.spec.scale_policy.as_ref(), desired > actual));
     let mut finished = actual;
     for step in &batch {
         let (done, after) = match step {
@@ -36,16 +33,6 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     }
     wanted.spec.get_or_insert_default().replicas = Some(finished);
     Ok(if finished == actual && !batch.is_empty() { Step::Wait } else { Step::Done })
-}
-
-/// How many servers are added, or removed, at once.
-fn parallelism(world: &World<'_>, adds: bool) -> usize {
-    let policy = world.spec.scale_policy.as_ref();
-    let given = match adds {
-        true => policy.and_then(|policy| policy.scale_out_parallelism),
-        false => policy.and_then(|policy| policy.scale_in_parallelism),
-    };
-    given.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(1)
 }
 
 fn scale_out(world: &World<'_>, set: &LiveSet, pod: &str, plan: &mut Plan) -> Result<Step, Failure> {

@@ -8,18 +8,24 @@ use tidepool_sdk::{
     api::{
         Component, TidbCluster,
         names::ports::{TIDB, TIDB_STATUS},
-        tidb::TidbServiceSpec,
+        tidb::{TidbServiceSpec, TidbSpec},
     },
     build::{service as services, some_text},
 };
 
+/// The headless Service, and the one for SQL clients if the spec asks for it.
+pub fn all(cluster: &TidbCluster, spec: &TidbSpec) -> Vec<Service> {
+    let given = spec.service.as_ref();
+    std::iter::once(peer(cluster)).chain(given.map(|given| client(cluster, given))).collect()
+}
+
 /// The headless Service: names of the servers, also before they are ready.
-pub fn peer(cluster: &TidbCluster) -> Service {
+fn peer(cluster: &TidbCluster) -> Service {
     services::headless(cluster, Component::Tidb, vec![services::port("status", TIDB_STATUS)])
 }
 
 /// The Service for SQL clients.
-pub fn client(cluster: &TidbCluster, given: &TidbServiceSpec) -> Service {
+fn client(cluster: &TidbCluster, given: &TidbServiceSpec) -> Service {
     let sql = ServicePort {
         port: given.service.port.filter(|port| *port > 0).unwrap_or(TIDB),
         target_port: Some(IntOrString::Int(TIDB)),

@@ -16,7 +16,7 @@ use tidepool_sdk::{
 };
 
 use crate::{
-    desired::TIDB,
+    desired::{self, TIDB},
     world::{World, watch},
 };
 
@@ -37,8 +37,7 @@ pub fn observe(world: &World<'_>) -> Result<TidbStatus, Failure> {
     }
     status.members = members(world, set, &status)?;
     set.image(TIDB).clone_into(&mut status.image);
-    let class = world.spec.storage_class_name.as_ref();
-    let wanted = volumes::further(&world.view, class);
+    let wanted = volumes::further(&world.view, desired::class(world.spec));
     status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)?;
     Ok(status)
 }
@@ -88,14 +87,6 @@ fn members(world: &World<'_>, set: &LiveSet, status: &TidbStatus) -> Result<BTre
 pub fn all_healthy(world: &World<'_>, status: &TidbStatus) -> bool {
     let wanted = usize::try_from(replicas(world, status)).unwrap_or_default();
     status.members.len() == wanted && status.members.values().all(|member| member.health)
-}
-
-/// What is left of the status once the StatefulSet of a suspended TiDB is gone.
-pub fn suspended(status: &mut TidbStatus, set: Option<&LiveSet>) {
-    if set.is_none() {
-        status.common.stateful_set = None;
-        status.members.clear();
-    }
 }
 
 /// Why not every server serves.

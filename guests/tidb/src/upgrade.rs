@@ -9,16 +9,14 @@ use tidepool_sdk::{
         status::{Phase, TidbStatus},
     },
     apply,
+    flow::Step,
     live::LiveSet,
     rollout::{self, Progress},
     slots,
     wait::{self, Reason},
 };
 
-use crate::{
-    Step,
-    world::{World, watch},
-};
+use crate::world::{World, watch};
 
 /// Components that must not be changing while TiDB's pods are replaced.
 const NOT_WITH: [Component; 4] = [Component::Pd, Component::Tikv, Component::Tiflash, Component::Pump];

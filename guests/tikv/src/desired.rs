@@ -3,30 +3,30 @@
 
 use k8s_openapi::api::{
     apps::v1::StatefulSet,
-    core::v1::{Container, PersistentVolumeClaim, SecurityContext, Service, Volume, VolumeMount},
+    core::v1::{Container, SecurityContext, Service, Volume, VolumeMount},
 };
 use tidepool_sdk::{
     Failure,
     api::{
         Component, TidbCluster, View,
-        config::{Table, TablePath, Value, to_toml},
-        labels::config_map_sha,
+        config::{Table, TablePath, Value},
         names::ports::{TIKV as TIKV_PORT, TIKV_STATUS},
         quantity,
+        status::TikvStatus,
         tikv::TikvSpec,
         version::Version,
         view::STORAGE,
     },
     build::{
         claim::{self, Class},
-        config_map::{CONFIG_FILE, Data, STARTUP_SCRIPT},
+        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
         container, env, pod, service as services,
         set::{self, Parts},
         volume,
     },
 };
 
-use crate::script::start_script;
+use crate::{script::start_script, status, world::World};
 
 /// Name of TiKV's container and of its data volume.
 pub const TIKV: &str = "tikv";
@@ -48,21 +48,21 @@ pub fn peer_service(cluster: &TidbCluster) -> Service {
 ///
 /// # Errors
 /// When the configuration is no TOML.
-pub fn config_data(cluster: &TidbCluster, view: &View<'_>) -> Result<Option<Data>, Failure> {
-    let Some(config) = view.config() else { return Ok(None) };
-    let mut table = config.table().map_err(|error| Failure::InvalidSpec(format!("spec.tikv.config: {error}")))?;
+pub fn config_data(world: &World<'_>) -> Result<Option<Data>, Failure> {
+    let table = configuration(world.cluster, &world.view)?;
+    Ok(table.map(|table| config_map::data(&table, start_script(world.cluster))))
+}
+
+fn configuration(cluster: &TidbCluster, view: &View<'_>) -> Result<Option<Table>, Failure> {
+    let mut forced: Vec<(&str, Value)> = Vec::new();
     if cluster.tls_enabled() {
-        for (path, file) in [("ca-path", "ca.crt"), ("cert-path", "tls.crt"), ("key-path", "tls.key")] {
-            if !table.set(&format!("security.{path}"), format!("{TLS_PATH}/{file}")) {
-                return Err(Failure::InvalidSpec("spec.tikv.config: security is no table".to_owned()));
-            }
-        }
+        forced.push(("security.ca-path", format!("{TLS_PATH}/ca.crt").into()));
+        forced.push(("security.cert-path", format!("{TLS_PATH}/tls.crt").into()));
+        forced.push(("security.key-path", format!("{TLS_PATH}/tls.key").into()));
     }
-    NUMBERS_AS_TEXT.iter().for_each(|path| unquote(&mut table, path));
-    Ok(Some(Data::from([
-        (CONFIG_FILE.to_owned(), to_toml(&table)),
-        (STARTUP_SCRIPT.to_owned(), start_script(cluster)),
-    ])))
+    let mut table = config_map::table_with(view, forced)?;
+    NUMBERS_AS_TEXT.iter().for_each(|path| table.iter_mut().for_each(|table| unquote(table, path)));
+    Ok(table)
 }
 
 fn unquote(table: &mut Table, path: &str) {
@@ -72,26 +72,17 @@ fn unquote(table: &mut Table, path: &str) {
     }
 }
 
-/// Name of the ConfigMap that nobody renders for a TiKV without configuration: one that an older installation left.
-pub fn legacy_config_map(cluster: &TidbCluster) -> String {
-    let base = cluster.member_name(Component::Tikv);
-    match cluster.annotation(&config_map_sha(Component::Tikv, &base)) {
-        Some(sha) if !sha.is_empty() => format!("{base}-{sha}"),
-        _ => base,
-    }
+/// Classes of the volumes.
+pub fn class(spec: &TikvSpec) -> Class<'_> {
+    Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() }
 }
 
-/// The StatefulSet with this many pods.
+/// The StatefulSet.
 ///
 /// # Errors
 /// When the spec does not fit together.
-pub fn stateful_set(
-    cluster: &TidbCluster,
-    view: &View<'_>,
-    spec: &TikvSpec,
-    (replicas, on_delete): (i32, bool),
-    config_map: &str,
-) -> Result<StatefulSet, Failure> {
+pub fn stateful_set(world: &World<'_>, status: &TikvStatus, config_map: &str) -> Result<StatefulSet, Failure> {
+    let (cluster, view, spec) = (world.cluster, &world.view, world.spec);
     let mut containers = log_tailers(cluster, view, spec)?;
     let mut main = container::main(view, main_container(cluster, view, spec));
     add_mounts(&mut main, cluster, view, spec);
@@ -103,8 +94,12 @@ pub fn stateful_set(
         sysctl: true,
         ..pod::Parts::default()
     };
-    let parts =
-        Parts { replicas, template: pod::template(cluster, view, parts)?, claims: claims(view, spec)?, on_delete };
+    let parts = Parts {
+        replicas: status::replicas(world, status),
+        template: pod::template(cluster, view, parts)?,
+        claims: claim::with_data(view, class(spec))?,
+        on_delete: status.vol_replace_in_progress,
+    };
     Ok(set::stateful_set(cluster, view, parts))
 }
 
@@ -223,19 +218,6 @@ fn log_mount(view: &View<'_>, given: &str, log: &str) -> Result<VolumeMount, Fai
         .ok_or_else(|| Failure::InvalidSpec(format!("spec.tikv.{field}: {given:?} is no volume that is mounted")))
 }
 
-fn claims(view: &View<'_>, spec: &TikvSpec) -> Result<Vec<PersistentVolumeClaim>, Failure> {
-    if view.storage_request().is_none() && !view.resources().requests.is_empty() {
-        return Err(Failure::InvalidSpec(
-            "spec.tikv.requests.storage: the size of the data volume is missing".to_owned(),
-        ));
-    }
-    let class =
-        Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() };
-    let mut claims = vec![claim::template(TIKV, view.storage_request(), class)];
-    claims.extend(claim::of_storage_volumes(Component::Tikv, view.storage_volumes(), class));
-    Ok(claims)
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -268,8 +250,8 @@ mod tests {
         let cluster =
             cluster(None, "[pessimistic-txn]\nwait-for-lock-timeout = \"1000\"\nwake-up-delay-duration = \"2s\"");
         let view = cluster.component(Component::Tikv).expect("there is a TiKV");
-        let data = config_data(&cluster, &view).expect("TOML").expect("there is a configuration");
-        assert!(data[CONFIG_FILE].contains("wait-for-lock-timeout = 1000\n"));
-        assert!(data[CONFIG_FILE].contains("wake-up-delay-duration = \"2s\"\n"));
+        let table = configuration(&cluster, &view).expect("TOML").expect("there is a configuration");
+        assert_eq!(table.at("pessimistic-txn.wait-for-lock-timeout"), Some(&1000_i64.into()));
+        assert_eq!(table.at("pessimistic-txn.wake-up-delay-duration"), Some(&"2s".to_owned().into()));
     }
 }

@@ -3,9 +3,9 @@
 
 use tidepool_sdk::{
     EventType, Failure, Plan,
-    api::status::{FailureStore, TikvStatus, UidSet},
+    api::status::{FailureStore, TikvStatus},
     claims,
-    live::{Live, LiveSet},
+    live::LiveSet,
     slots,
     stores::{DOWN, UP},
     time,
@@ -59,7 +59,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut TikvStatus, plan:
         let deadline = since.saturating_add(world.settings.failover_period_seconds.saturating_mul(1000));
         let known = status.failure_stores.values().any(|failed| failed.pod_name == pod);
         let subject = format!("store/{}", store.id);
-        if known || !scheduled(world, &pod)? {
+        if known || !world.scheduled(&pod)? {
             continue;
         } else if now <= deadline {
             plan.wait(wait::until(Reason::Failover, subject, format!("store {} is down", store.id), deadline));
@@ -79,12 +79,6 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut TikvStatus, plan:
     Ok(())
 }
 
-/// A pod that waits for a node is no failure of a store.
-fn scheduled(world: &World<'_>, pod: &str) -> Result<bool, Failure> {
-    let live = Live::read(world.snapshot, watch::POD, pod)?;
-    Ok(live.is_some_and(|live| !live.text("/spec/nodeName").is_empty()))
-}
-
 fn record(world: &World<'_>, set: &LiveSet, status: &mut TikvStatus, id: &str, pod: &str) -> Result<(), Failure> {
     let now = world.snapshot.now_ms();
     if status.failover_uid.is_empty() {
@@ -92,11 +86,10 @@ fn record(world: &World<'_>, set: &LiveSet, status: &mut TikvStatus, id: &str, p
         status.failover_uid = format!("{now:x}-{id}");
     }
     let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, pod)?;
-    let uids: UidSet = claims.iter().map(|claim| (claim.uid().to_owned(), serde_json::Map::new())).collect();
     let failed = FailureStore {
         pod_name: pod.to_owned(),
         store_id: id.to_owned(),
-        pvc_uid_set: uids,
+        pvc_uid_set: claims::uids(&claims),
         created_at: Some(time::at(now)),
         ..FailureStore::default()
     };

@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tidepool_sdk::{
     Failure, Plan, StoreRow, StoreState,
+    flow::Step,
     live::Live,
     node, stores,
     wait::{self, Reason},
 };
 
-use crate::{
-    Step,
-    world::{World, watch},
-};
+use crate::world::{World, watch};
 
 /// Gives stores the labels of their nodes, where they have others. Labels that somebody else gave stay.
 ///

@@ -13,13 +13,14 @@ use tidepool_sdk::{
         status::TikvStatus,
     },
     claims,
+    flow::Step,
     live::{Live, LiveSet},
     slots, stores, time,
     wait::{self, Reason},
 };
 
 use crate::{
-    Step, status,
+    status,
     world::{World, pod_reference, watch},
 };
 
@@ -55,7 +56,7 @@ pub fn scale(
         return Ok(Step::Done);
     }
     cancel(world, rows, desired, plan)?;
-    let batch = slots::batch(actual, desired, parallelism(world, desired > actual));
+    let batch = slots::batch(actual, desired, slots::parallelism(world.spec.scale_policy.as_ref(), desired > actual));
     let mut leaving = Leaving::new(world, rows);
     let mut finished = actual;
     for step in &batch {
@@ -71,16 +72,6 @@ pub fn scale(
     }
     wanted.spec.get_or_insert_default().replicas = Some(finished);
     Ok(if finished == actual && !batch.is_empty() { Step::Wait } else { Step::Done })
-}
-
-/// How many stores are added, or removed, at once.
-fn parallelism(world: &World<'_>, adds: bool) -> usize {
-    let policy = world.spec.scale_policy.as_ref();
-    let given = match adds {
-        true => policy.and_then(|policy| policy.scale_out_parallelism),
-        false => policy.and_then(|policy| policy.scale_in_parallelism),
-    };
-    given.and_then(|number| usize::try_from(number).ok()).filter(|number| *number > 0).unwrap_or(1)
 }
 
 fn scale_out(world: &World<'_>, set: &LiveSet, pod: &str, plan: &mut Plan) -> Result<Step, Failure> {

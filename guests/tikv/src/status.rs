@@ -15,7 +15,7 @@ use tidepool_sdk::{
 };
 
 use crate::{
-    desired::TIKV,
+    desired::{self, TIKV},
     world::{World, watch},
 };
 
@@ -32,7 +32,8 @@ pub fn observe(world: &World<'_>) -> Result<TikvStatus, Failure> {
     let Some(set) = &world.set else { return Ok(status) };
     status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
     set.image(TIKV).clone_into(&mut status.image);
-    status.common.volumes = volume_status(world)?;
+    let wanted = volumes::with_data(&world.view, desired::class(world.spec));
+    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)?;
     let Some(rows) = known(world, &status) else {
         status.synced = false;
         return Ok(status);
@@ -101,15 +102,6 @@ pub fn all_up(world: &World<'_>, status: &TikvStatus) -> bool {
     status.stores.len() == wanted && status.stores.values().all(|store| store.state == UP)
 }
 
-/// What is left of the status once the StatefulSet of a suspended TiKV is gone.
-pub fn suspended(status: &mut TikvStatus, set: Option<&LiveSet>) {
-    if set.is_none() {
-        status.synced = false;
-        status.common.stateful_set = None;
-        status.stores.clear();
-    }
-}
-
 /// Why not every store is up.
 pub fn not_up(world: &World<'_>, status: &TikvStatus) -> WaitingOn {
     if let Some(pod) = world.pods.iter().find(|pod| !pod.ready) {
@@ -140,14 +132,4 @@ pub fn rows<'a>(world: &'a World<'_>, status: &TikvStatus) -> Result<&'a [StoreR
 pub fn tombstones<'a>(world: &'a World<'_>, rows: &'a [StoreRow], pod: &'a str) -> impl Iterator<Item = &'a StoreRow> {
     let own = move |row: &&StoreRow| stores::own_pod(world.cluster, Component::Tikv, &row.address) == Some(pod);
     rows.iter().filter(own).filter(|row| row.state == tidepool_sdk::StoreState::Tombstone)
-}
-
-fn volume_status(
-    world: &World<'_>,
-) -> Result<std::collections::BTreeMap<String, tidepool_sdk::api::status::VolumeStatus>, Failure> {
-    let class = world.spec.storage_class_name.as_ref();
-    let data =
-        volumes::Wanted { name: TIKV.to_owned(), size: world.view.storage_request().cloned(), class: class.cloned() };
-    let wanted: Vec<_> = std::iter::once(data).chain(volumes::further(&world.view, class)).collect();
-    volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)
 }

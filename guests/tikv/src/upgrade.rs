@@ -11,6 +11,7 @@ use tidepool_sdk::{
         status::{Phase, TikvStatus},
     },
     apply,
+    flow::Step,
     live::{Live, LiveSet},
     rollout::{self, Progress},
     slots, stores, time,
@@ -18,7 +19,7 @@ use tidepool_sdk::{
 };
 
 use crate::{
-    Step, status,
+    status,
     world::{World, pod_reference, watch},
 };
 

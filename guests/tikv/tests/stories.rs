@@ -6,23 +6,10 @@ use tidepool_sdk::{
     StoreRow, StoreState, Unknown,
     native::{
         deciding,
-        model::{
-            plan::Action,
-            pretend::World,
-            render::{self, Deciding},
-            snapshot::Store,
-        },
+        model::{plan::Action, pretend::World, render::Deciding, snapshot::Store},
+        story::Story,
     },
 };
-
-/// More rounds than any of these stories takes.
-const ROUNDS_MAX: usize = 60;
-
-/// A cluster, its policies, and what they did.
-struct Story {
-    world: World,
-    policies: Vec<Deciding<'static>>,
-}
 
 fn cluster(stores: i32) -> Value {
     json!({
@@ -37,69 +24,25 @@ fn cluster(stores: i32) -> Value {
     })
 }
 
-impl Story {
-    /// A cluster that has come to rest.
-    fn at_rest(stores: i32) -> Self {
-        let none = json!({});
-        let policies = vec![
-            deciding::<policy_pd::Pd>(&none),
-            deciding::<policy_tikv::Tikv>(&none),
-            deciding::<policy_tidb::Tidb>(&none),
-        ];
-        let mut story = Self { world: World::new(cluster(stores)), policies };
-        story.run();
-        story
-    }
+fn at_rest(stores: i32) -> Story {
+    let none = json!({});
+    let policies = vec![
+        deciding::<policy_pd::Pd>(&none),
+        deciding::<policy_tikv::Tikv>(&none),
+        deciding::<policy_tidb::Tidb>(&none),
+    ];
+    Story::new(World::new(cluster(stores)), policies, line).at_rest()
+}
 
-    /// The user changes the spec.
-    fn edit(&mut self, change: impl FnOnce(&mut Value)) {
-        change(&mut self.world.cluster["spec"]);
-        let generation = self.world.cluster["metadata"]["generation"].as_i64().unwrap_or_default();
-        self.world.cluster["metadata"]["generation"] = (generation + 1).into();
-    }
+/// Something happens to the store of a pod.
+fn store(story: &mut Story, pod: &str, change: impl FnOnce(&mut StoreRow)) {
+    let stores = story.world.pd.stores.as_mut().expect("PD answers");
+    let own = stores.iter_mut().find(|store| store.row.address.starts_with(&format!("{pod}.")));
+    change(&mut own.expect("the pod has a store").row);
+}
 
-    /// One round in a world that has followed, and what was done in it.
-    fn round(&mut self) -> Vec<String> {
-        self.world.settle();
-        let round = render::round(&mut self.world, &self.policies).unwrap_or_else(|error| panic!("{error}"));
-        let actions = round.plans.iter().flat_map(|(_, plan)| &plan.actions);
-        actions.filter(|action| !matches!(action, Action::Event { .. })).map(line).collect()
-    }
-
-    /// Reasons of what is waited for, in a round that changes nothing in the world.
-    fn waiting(&mut self) -> Vec<String> {
-        let mut copy = self.world.clone();
-        let round = render::round(&mut copy, &self.policies).unwrap_or_else(|error| panic!("{error}"));
-        round.plans.iter().flat_map(|(_, plan)| plan.waiting.iter().map(|on| on.reason.clone())).collect()
-    }
-
-    /// Rounds until nothing is done any more, with a world that follows at once.
-    fn run(&mut self) -> Vec<String> {
-        let mut all = Vec::new();
-        for _ in 0..ROUNDS_MAX {
-            let status = self.world.cluster["status"].clone();
-            let done = self.round();
-            if done.is_empty() && self.world.cluster["status"] == status {
-                return all;
-            }
-            all.extend(done);
-        }
-        panic!("no rest: {all:#?}");
-    }
-
-    fn store(&mut self, pod: &str, change: impl FnOnce(&mut StoreRow)) {
-        let stores = self.world.pd.stores.as_mut().expect("PD answers");
-        let own = stores.iter_mut().find(|store| store.row.address.starts_with(&format!("{pod}.")));
-        change(&mut own.expect("the pod has a store").row);
-    }
-
-    fn evicting(&self) -> usize {
-        self.world.pd.stores.iter().flatten().filter(|store| store.row.evicting_leaders).count()
-    }
-
-    fn status(&self, component: &str) -> &Value {
-        &self.world.cluster["status"][component]
-    }
+fn evicting(story: &Story) -> usize {
+    story.world.pd.stores.iter().flatten().filter(|store| store.row.evicting_leaders).count()
 }
 
 fn line(action: &Action) -> String {
@@ -116,7 +59,7 @@ fn line(action: &Action) -> String {
 
 #[test]
 fn a_new_cluster_comes_up_and_then_nothing_is_written() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     assert_eq!(story.status("tikv")["phase"], "Normal");
     assert_eq!(story.status("tikv")["stores"].as_object().map(serde_json::Map::len), Some(3));
     assert_eq!(story.status("tikv")["stores"]["4"]["podName"], "c-tikv-0");
@@ -129,7 +72,7 @@ fn a_new_cluster_comes_up_and_then_nothing_is_written() {
 
 #[test]
 fn stores_are_added_one_at_a_time_or_as_many_as_the_user_says() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["replicas"] = 5.into());
     assert_eq!(story.run(), ["c-tikv 4/5", "c-tikv 5/5"]);
     story.edit(|spec| {
@@ -141,8 +84,8 @@ fn stores_are_added_one_at_a_time_or_as_many_as_the_user_says() {
 
 #[test]
 fn a_store_is_emptied_and_buried_before_its_pod_goes() {
-    let mut story = Story::at_rest(4);
-    story.store("c-tikv-3", |row| row.leader_count = 7);
+    let mut story = at_rest(4);
+    store(&mut story, "c-tikv-3", |row| row.leader_count = 7);
     story.edit(|spec| spec["tikv"]["replicas"] = 3.into());
     assert_eq!(
         story.run(),
@@ -159,7 +102,7 @@ fn a_store_is_emptied_and_buried_before_its_pod_goes() {
 
 #[test]
 fn a_store_stays_while_regions_need_it() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["replicas"] = 2.into());
     assert_eq!(story.run(), [""; 0]);
     assert_eq!(story.waiting(), ["StoresNotUp"]);
@@ -167,17 +110,17 @@ fn a_store_stays_while_regions_need_it() {
 
 #[test]
 fn a_scale_in_that_is_taken_back_gives_the_leaders_back() {
-    let mut story = Story::at_rest(4);
-    story.store("c-tikv-3", |row| row.leader_count = 7);
+    let mut story = at_rest(4);
+    store(&mut story, "c-tikv-3", |row| row.leader_count = 7);
     story.edit(|spec| spec["tikv"]["replicas"] = 3.into());
-    assert_eq!(story.round(), ["merge-patch pod/c-tikv-3", "begin-evict-leader store/7"]);
+    assert_eq!(story.settled_round(), ["merge-patch pod/c-tikv-3", "begin-evict-leader store/7"]);
     story.edit(|spec| spec["tikv"]["replicas"] = 4.into());
     assert_eq!(story.run(), ["end-evict-leader store/7", "merge-patch pod/c-tikv-3"]);
 }
 
 #[test]
 fn an_upgrade_moves_leaders_away_from_one_store_at_a_time() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["version"] = "v8.5.8".into());
     assert_eq!(
         story.run(),
@@ -198,72 +141,71 @@ fn an_upgrade_moves_leaders_away_from_one_store_at_a_time() {
             "c-tikv 3/3",
         ]
     );
-    assert_eq!(story.evicting(), 0);
+    assert_eq!(evicting(&story), 0);
     assert_eq!(story.status("tikv")["phase"], "Normal");
 }
 
 #[test]
 fn leaders_that_do_not_leave_hold_the_upgrade_until_the_timeout() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| {
         spec["tikv"]["version"] = "v8.5.8".into();
         spec["tikv"]["evictLeaderTimeout"] = "10m".into();
     });
-    story.round();
-    story.round();
-    story.store("c-tikv-2", |row| row.leader_count = 5);
+    story.settled_round();
+    story.settled_round();
+    store(&mut story, "c-tikv-2", |row| row.leader_count = 5);
     assert_eq!(story.run(), [""; 0]);
     assert_eq!(story.waiting(), ["LeaderEviction"]);
     story.world.now_ms += 11 * 60 * 1000;
-    assert_eq!(story.round(), ["c-tikv 3/2"]);
+    assert_eq!(story.settled_round(), ["c-tikv 3/2"]);
 }
 
 #[test]
 fn no_store_restarts_while_another_is_away() {
-    let mut story = Story::at_rest(3);
-    story.store("c-tikv-0", |row| row.state = StoreState::Disconnected);
+    let mut story = at_rest(3);
+    store(&mut story, "c-tikv-0", |row| row.state = StoreState::Disconnected);
     story.edit(|spec| spec["tikv"]["version"] = "v8.5.8".into());
     assert_eq!(story.run(), ["c-tikv 3/3"]);
     assert!(story.waiting().contains(&"StoresNotUp".to_owned()));
-    story.store("c-tikv-0", |row| row.state = StoreState::Up);
-    assert_eq!(story.round(), ["merge-patch pod/c-tikv-2", "begin-evict-leader store/6"]);
+    store(&mut story, "c-tikv-0", |row| row.state = StoreState::Up);
+    assert_eq!(story.settled_round(), ["merge-patch pod/c-tikv-2", "begin-evict-leader store/6"]);
 }
 
 #[test]
 fn an_upgrade_that_is_taken_back_restarts_nothing_and_gives_the_leaders_back() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["version"] = "v8.5.8".into());
-    story.round();
-    assert_eq!(story.round(), ["merge-patch pod/c-tikv-2", "begin-evict-leader store/6"]);
+    story.settled_round();
+    assert_eq!(story.settled_round(), ["merge-patch pod/c-tikv-2", "begin-evict-leader store/6"]);
     story.edit(|spec| spec["tikv"]["version"] = "v8.5.2".into());
     assert_eq!(story.run(), ["c-tikv 3/3", "end-evict-leader store/6", "merge-patch pod/c-tikv-2"]);
 }
 
 #[test]
 fn a_pause_gives_the_leaders_back() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["version"] = "v8.5.8".into());
-    story.round();
-    story.round();
+    story.settled_round();
+    story.settled_round();
     story.edit(|spec| spec["paused"] = true.into());
     assert_eq!(story.run(), ["end-evict-leader store/6", "merge-patch pod/c-tikv-2"]);
 }
 
 #[test]
 fn nothing_follows_from_a_pd_that_does_not_say() {
-    let mut story = Story::at_rest(4);
+    let mut story = at_rest(4);
     story.edit(|spec| spec["tikv"]["replicas"] = 3.into());
     story.world.settle();
     story.world.pd.stores = Err(Unknown::Failed("timeout".into()));
-    let round = render::round(&mut story.world, &story.policies).expect("a round");
-    assert!(round.plans.iter().all(|(_, plan)| plan.actions.is_empty()));
+    assert_eq!(story.round(), [""; 0]);
     assert_ne!(story.status("tikv")["synced"], true);
     assert_eq!(story.status("tikv")["stores"].as_object().map(serde_json::Map::len), Some(4));
 }
 
 #[test]
 fn servers_get_a_new_version_one_at_a_time() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tidb"]["version"] = "v8.5.8".into());
     assert_eq!(story.run(), ["c-tidb 2/2", "c-tidb 2/1", "c-tidb 2/0", "c-tidb 2/2"]);
     assert_eq!(story.status("tidb")["phase"], "Normal");
@@ -271,17 +213,17 @@ fn servers_get_a_new_version_one_at_a_time() {
 
 #[test]
 fn tidb_follows_tikv_in_an_upgrade_of_everything() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["version"] = "v8.5.8".into());
     let done = story.run();
     let position = |text: &str| done.iter().position(|line| line == text);
     assert!(position("c-tikv 3/0").is_some() && position("c-tikv 3/0") < position("c-tidb 2/1"), "{done:#?}");
-    assert_eq!(story.evicting(), 0);
+    assert_eq!(evicting(&story), 0);
 }
 
 #[test]
 fn servers_come_and_go() {
-    let mut story = Story::at_rest(3);
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tidb"]["replicas"] = 4.into());
     assert_eq!(story.run(), ["c-tidb 3/4", "c-tidb 4/4"]);
     story.edit(|spec| spec["tidb"]["replicas"] = 1.into());
@@ -293,20 +235,17 @@ fn taken_over(state: &str) -> Story {
     let path = format!("{}/../../tests/goldens/takeover/{state}/objects.json", env!("CARGO_MANIFEST_DIR"));
     let objects: Vec<Value> =
         serde_json::from_str(&std::fs::read_to_string(path).expect("it can be read")).expect("JSON");
-    let cluster = objects.iter().find(|object| object["kind"] == "TidbCluster").expect("there is one");
-    let mut world = World::new(cluster.clone());
-    objects.iter().filter(|object| object["kind"] != "TidbCluster").for_each(|object| world.put(object.clone()));
+    let none = json!({});
+    let policies: Vec<Deciding<'static>> =
+        vec![deciding::<policy_tikv::Tikv>(&none), deciding::<policy_tidb::Tidb>(&none)];
+    let mut story = Story::taken_over(&objects, policies, line);
+    let status = story.world.cluster["status"].clone();
     let stores = ["tikv", "tiflash"].into_iter().flat_map(|component| {
-        let stores = cluster["status"][component]["stores"].as_object().into_iter().flatten();
+        let stores = status[component]["stores"].as_object().into_iter().flatten();
         stores.map(move |(id, store)| store_of(id, store, component == "tiflash"))
     });
-    world.pd.stores = Ok(stores.collect());
-    let raw = |value: Value| serde_json::value::to_raw_value(&value).expect("JSON");
-    let config = json!({"replication": {"max-replicas": 3, "location-labels": ""}});
-    world.pd.documents.insert("config".into(), Ok(raw(config)));
-    let none = json!({});
-    let policies = vec![deciding::<policy_tikv::Tikv>(&none), deciding::<policy_tidb::Tidb>(&none)];
-    Story { world, policies }
+    story.world.pd.stores = Ok(stores.collect());
+    story
 }
 
 fn store_of(id: &str, store: &Value, tiflash: bool) -> Store {
@@ -326,8 +265,6 @@ fn store_of(id: &str, store: &Value, tiflash: bool) -> Store {
 fn a_cluster_that_is_taken_over_is_not_touched() {
     for state in ["basic", "full", "scaled"] {
         let mut story = taken_over(state);
-        let round = render::round(&mut story.world, &story.policies).unwrap_or_else(|error| panic!("{state}: {error}"));
-        let actions: Vec<String> = round.plans.iter().flat_map(|(_, plan)| &plan.actions).map(line).collect();
-        assert_eq!(actions, [""; 0], "{state}");
+        assert_eq!(story.round(), [""; 0], "{state}");
     }
 }

@@ -59,6 +59,22 @@ impl Component {
         }
     }
 
+    /// The name in sentences.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Component::Discovery => "discovery",
+            Component::Pd => "PD",
+            Component::Tso => "PD's timestamp service",
+            Component::Scheduling => "PD's scheduling service",
+            Component::Tikv => "TiKV",
+            Component::Tidb => "TiDB",
+            Component::Tiflash => "TiFlash",
+            Component::Ticdc => "TiCDC",
+            Component::Pump => "Pump",
+            Component::Tiproxy => "TiProxy",
+        }
+    }
+
     /// The image used when the component names none.
     pub const fn default_base_image(self) -> Option<&'static str> {
         match self {

@@ -118,6 +118,30 @@ impl World {
             self.departed.retain(|pod| !name.ends_with(&format!("-{pod}")));
         }
         self.created.retain(|other| *other != key);
+        if kind == "Pod" {
+            self.release();
+        }
+    }
+
+    /// Deletes an object. A claim that a pod uses stays until the pod is gone.
+    fn delete(&mut self, kind: &str, name: &str) {
+        if kind == "PersistentVolumeClaim" && self.of_kind("Pod").any(|pod| uses(pod, name)) {
+            let now = self.now_ms;
+            if let Some(claim) = self.get_mut(kind, name) {
+                claim["metadata"]["deletionTimestamp"] = now.to_string().into();
+            }
+            return;
+        }
+        self.remove(kind, name);
+    }
+
+    /// Removes claims that were deleted and that no pod uses any more.
+    fn release(&mut self) {
+        let deleted = self.of_kind("PersistentVolumeClaim").filter(|c| !c["metadata"]["deletionTimestamp"].is_null());
+        let free = deleted.map(|claim| self::name(claim)).filter(|c| !self.of_kind("Pod").any(|pod| uses(pod, c)));
+        for claim in free.map(str::to_owned).collect::<Vec<_>>() {
+            self.remove("PersistentVolumeClaim", &claim);
+        }
     }
 
     /// The objects that policies created, in that order: without pods, claims, and what the API server adds.
@@ -156,7 +180,7 @@ impl World {
                         crate::check::merge(object, patch);
                     }
                 }
-                Action::Delete { target, .. } => self.remove(&target.kind, &target.name),
+                Action::Delete { target, .. } => self.delete(&target.kind, &target.name),
                 Action::TransferPdLeader { to } => self.lead(to),
                 Action::DeleteStore { id } => self.change_store(*id, |row| row.state = StoreState::Tombstone),
                 Action::BeginEvictLeader { store } => self.change_store(*store, |row| {
@@ -242,7 +266,19 @@ impl World {
                 deployment["status"] = json!({"replicas": replicas, "readyReplicas": replicas});
             }
         }
+        self.settle_claims();
         self.settle_pd();
+    }
+
+    /// Volumes are as big as their claims ask for.
+    fn settle_claims(&mut self) {
+        let wanted = |claim: &Value| claim["spec"]["resources"]["requests"].clone();
+        let small = self.of_kind("PersistentVolumeClaim").filter(|claim| claim["status"]["capacity"] != wanted(claim));
+        for claim in small.map(|claim| name(claim).to_owned()).collect::<Vec<_>>() {
+            if let Some(claim) = self.get_mut("PersistentVolumeClaim", &claim) {
+                claim["status"]["capacity"] = wanted(claim);
+            }
+        }
     }
 
     fn settle_set(&mut self, set: &Value) {
@@ -459,6 +495,12 @@ fn raw(value: &Value) -> Box<RawValue> {
 
 fn name(object: &Value) -> &str {
     object["metadata"]["name"].as_str().unwrap_or_default()
+}
+
+/// Whether a pod uses a claim.
+fn uses(pod: &Value, claim: &str) -> bool {
+    let volumes = pod["spec"]["volumes"].as_array().map(Vec::as_slice).unwrap_or_default();
+    volumes.iter().any(|volume| volume["persistentVolumeClaim"]["claimName"] == claim)
 }
 
 fn component(object: &Value) -> &str {

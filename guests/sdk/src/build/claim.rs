@@ -6,9 +6,9 @@ use k8s_openapi::{
     api::core::v1::{PersistentVolumeClaim, PersistentVolumeClaimSpec, VolumeResourceRequirements},
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
-use tidepool_api::{Component, names, shared::StorageVolume, view::STORAGE};
+use tidepool_api::{Component, View, names, shared::StorageVolume, view::STORAGE};
 
-use crate::same::is_quantity;
+use crate::{Failure, same::is_quantity};
 
 /// Class and volume attributes class of a claim.
 #[derive(Clone, Copy, Debug, Default)]
@@ -33,6 +33,21 @@ pub fn template(name: &str, size: Option<&Quantity>, class: Class<'_>) -> Persis
         }),
         ..PersistentVolumeClaim::default()
     }
+}
+
+/// Templates of the claims of a component that keeps data: the data volume, which has the component's name, and the
+/// further ones.
+///
+/// # Errors
+/// When the spec asks for resources and does not say how much storage.
+pub fn with_data(view: &View<'_>, class: Class<'_>) -> Result<Vec<PersistentVolumeClaim>, Failure> {
+    if view.storage_request().is_none() && !view.resources().requests.is_empty() {
+        let field = format!("spec.{}.requests.storage", view.kind());
+        return Err(Failure::InvalidSpec(format!("{field}: the size of the data volume is missing")));
+    }
+    let mut claims = vec![template(view.kind().name(), view.storage_request(), class)];
+    claims.extend(of_storage_volumes(view.kind(), view.storage_volumes(), class));
+    Ok(claims)
 }
 
 /// Templates of a component's further volumes; what a volume leaves open is as for the component's data.

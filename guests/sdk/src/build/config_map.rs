@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tidepool_api::{
     Component, TidbCluster, View,
-    config::{Table, TablePath, parse},
+    config::{Table, TablePath, Value as Setting, parse, to_toml},
     labels::CONFIG_MAP_BEFORE_DELETE_PREFIX,
     view::ConfigUpdateStrategy,
 };
@@ -35,6 +35,28 @@ const DIGEST_LENGTH: usize = 7;
 
 /// Data of a ConfigMap.
 pub type Data = BTreeMap<String, String>;
+
+/// The configuration of a component with settings that follow from the rest of the spec, whatever the user's says; none
+/// without a configuration.
+///
+/// # Errors
+/// When the configuration is no TOML, or has a value where a setting needs a table.
+pub fn table_with(view: &View<'_>, forced: Vec<(&str, Setting)>) -> Result<Option<Table>, Failure> {
+    let invalid = |text: String| Failure::InvalidSpec(format!("spec.{}.config: {text}", view.kind()));
+    let Some(config) = view.config() else { return Ok(None) };
+    let mut table = config.table().map_err(|error| invalid(error.to_string()))?;
+    for (path, value) in forced {
+        if !table.set(path, value) {
+            return Err(invalid(format!("{path} needs a table")));
+        }
+    }
+    Ok(Some(table))
+}
+
+/// The data of a ConfigMap: a configuration and a start script.
+pub fn data(table: &Table, script: String) -> Data {
+    Data::from([(CONFIG_FILE.to_owned(), to_toml(table)), (STARTUP_SCRIPT.to_owned(), script)])
+}
 
 /// The ConfigMap with this data under the name that the update strategy asks for. `watch` selects the component's
 /// ConfigMaps, `set` is its StatefulSet.

@@ -1,9 +1,9 @@
-//! S10, S11: data is deleted only where the spec allows it and nothing uses it any more.
+//! S10, S11, S14: data is deleted only where the spec allows it and nothing uses it any more, and volumes do not shrink.
 
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidepool_api::labels::PVC_DEFER_DELETING;
+use tidepool_api::{labels::PVC_DEFER_DELETING, quantity};
 
 use super::{
     ClusterFacts, Facts, Violation,
@@ -32,6 +32,9 @@ pub(super) fn check(facts: &dyn Facts, cluster: &ClusterFacts, plan: &Plan, viol
             }
             Action::MergePatch { target, patch, .. } if target.kind == "PersistentVolume" => {
                 reclaim_policy(cluster, target, patch, violations);
+            }
+            Action::MergePatch { target, patch, .. } if target.kind == "PersistentVolumeClaim" => {
+                shrinking(facts, target, patch, violations);
             }
             _ => {}
         }
@@ -103,6 +106,17 @@ fn owner(facts: &dyn Facts, claim: &str) -> Result<Option<(bool, String)>, Unkno
     }
     // The set is gone: what is left of the name after the template is the pod.
     Ok(prefix.split_once('-').map(|(_, set)| (false, format!("{set}-{ordinal}"))))
+}
+
+/// S14: a claim never asks for less than it did.
+fn shrinking(facts: &dyn Facts, target: &ObjectRef, patch: &Value, violations: &mut Vec<Violation>) {
+    let size = |object: &Value| object["spec"]["resources"]["requests"]["storage"].as_str().and_then(quantity::parse);
+    let Some(wanted) = size(patch) else { return };
+    // A claim that is unknown or gone is the business of S18 and S33.
+    let Ok(Some(claim)) = facts.object(target) else { return };
+    if size(&value(&claim)).is_some_and(|now| wanted < now) {
+        violations.push(Violation::new("S14", format!("{target} would shrink")));
+    }
 }
 
 /// S11: never from Retain to Delete unless the spec says so.

@@ -89,7 +89,7 @@ impl View<'_> {
         }
         match self.members().map(|members| members.into_iter().cloned().collect::<Vec<_>>()) {
             Ok(members) => {
-                removed_pods(&members, &disruption.removed, violations);
+                removed_pods(cluster, &members, &disruption.removed, violations);
                 for pod in &disruption.restarted {
                     self.restart(&members, pod, violations);
                 }
@@ -140,8 +140,12 @@ impl View<'_> {
     }
 }
 
-/// A pod that does not come back must have left PD first.
-fn removed_pods(members: &[PdMember], removed: &[String], violations: &mut Vec<Violation>) {
+/// A pod that does not come back must have left PD first. The last member of all cannot leave, since there would be no PD
+/// to ask; it goes if the user wants no PD.
+fn removed_pods(cluster: &ClusterFacts, members: &[PdMember], removed: &[String], violations: &mut Vec<Violation>) {
+    if members.len() == 1 && cluster.spec["pd"]["replicas"] == 0 {
+        return;
+    }
     for pod in removed {
         if members.iter().any(|member| pod_of(&member.name) == pod) {
             let message = format!("pod {pod} would be removed while it is still a member of PD");
