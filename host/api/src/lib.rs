@@ -12,6 +12,7 @@ mod schema;
 #[cfg(feature = "input")]
 mod schema_check;
 
+pub mod certificates;
 pub mod cluster;
 pub mod component;
 pub mod conditions;

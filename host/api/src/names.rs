@@ -93,7 +93,7 @@ impl TidbCluster {
 
     /// Secret with the certificate of clients inside the cluster.
     pub fn cluster_client_tls_secret(&self) -> String {
-        format!("{}-cluster-client-secret", self.name())
+        client_tls_secret(self.name())
     }
 
     /// Secret with TiDB's certificate for SQL clients.
@@ -118,6 +118,11 @@ impl TidbCluster {
 /// `CLUSTER-COMPONENT`.
 pub fn member_name(cluster: &str, component: Component) -> String {
     format!("{cluster}-{component}")
+}
+
+/// Secret with the certificate of clients inside a cluster.
+pub fn client_tls_secret(cluster: &str) -> String {
+    format!("{cluster}-cluster-client-secret")
 }
 
 /// Name of the headless Service; Pump's has no `-peer`, by history.

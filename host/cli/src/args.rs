@@ -24,6 +24,7 @@ Examples:
   tidepool demo -f my.yaml --exit-when-ready does this cluster come up?
   tidepool plan -f my.yaml                   what would be written, from nothing
   tidepool plan -f my.yaml --kubeconfig K    … against the cluster that runs
+  tidepool certs -f my.yaml                  the Secrets that a cluster with TLS needs
   tidepool run                               the operator, inside Kubernetes
   tidepool policy inspect pd.wasm            what a policy needs and can do
 
@@ -57,6 +58,8 @@ pub enum Verb {
     Plan(verbs::plan::PlanArgs),
     /// Print every object that the policies would create from nothing
     Render(verbs::render::RenderArgs),
+    /// Print the Secrets with certificates that clusters with TLS need
+    Certs(verbs::certs::CertsArgs),
     /// Look into a policy file
     Policy(verbs::policy::PolicyArgs),
     /// Decide a recorded decision again, and compare

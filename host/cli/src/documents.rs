@@ -18,14 +18,18 @@ const DEFAULT_NAMESPACE: &str = "default";
 /// Who writes, in managed fields and the audit log.
 const FIELD_MANAGER: &str = "tidepool-cli";
 
-/// Writes all documents, namespaces that they need and that nobody made among them.
+/// Writes all documents, namespaces that they need and that nobody made among them, and `secrets` before what may use
+/// them.
 ///
 /// # Errors
 /// When the API server refuses one; those before it are written.
-pub async fn apply(client: &Client, documents: &[Document]) -> anyhow::Result<()> {
+pub async fn apply(client: &Client, secrets: &[Value], documents: &[Document]) -> anyhow::Result<()> {
     for namespace in namespaces(documents) {
         let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
         apply_one(client, &object).await.with_context(|| format!("failed to create the namespace {namespace}"))?;
+    }
+    for secret in secrets {
+        apply_one(client, secret).await?;
     }
     for document in documents {
         apply_one(client, &document.value).await.with_context(|| format!("{}", document.origin))?;

@@ -1,6 +1,7 @@
 //! The `tidepool` command: one file per verb.
 
 mod args;
+mod certificates;
 mod documents;
 mod failure;
 mod folder;
@@ -34,6 +35,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Verb::Sim(args) => verbs::sim::run(args),
         Verb::Plan(args) => verbs::plan::run(args),
         Verb::Render(args) => verbs::render::run(args),
+        Verb::Certs(args) => verbs::certs::run(args),
         Verb::Policy(args) => verbs::policy::run(args),
         Verb::Replay(args) => verbs::replay::run(args),
         Verb::Crd(args) => verbs::crd::run(args),

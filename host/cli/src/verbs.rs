@@ -1,5 +1,6 @@
 //! One file per verb, each with its arguments and one `run`.
 
+pub mod certs;
 pub mod completions;
 pub mod crd;
 pub mod demo;

@@ -6,6 +6,7 @@
 //! server as well. [`simulation`] puts them together. Time and randomness come from [`clock`]; every mutating request is noted in [`audit`].
 
 pub mod audit;
+pub mod authority;
 pub mod clock;
 pub mod control;
 pub mod data;

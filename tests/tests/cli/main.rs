@@ -1,5 +1,6 @@
 //! The program's verbs that need no cluster: what they print, what they refuse, how they exit.
 
+mod certs;
 mod input;
 mod policy;
 mod replay;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     args::PolicyDirArgs,
-    documents,
+    certificates, documents,
     failure::{Hint, NOT_REACHED},
     folder::{self, Change},
     follow::{self, Follow},
@@ -147,7 +147,7 @@ impl Session {
                     .await
             }
         });
-        documents::apply(&self.simulation.client("tidepool-cli"), documents).await?;
+        self.apply(documents).await?;
         let wanted = documents::clusters(documents);
         let mut follow = Follow::start(started_ms);
         let timeout = tokio::time::sleep(Duration::from_secs(args.timeout));
@@ -192,6 +192,17 @@ impl Session {
             End::Interrupted if !args.exit_when_ready => ExitCode::SUCCESS,
             End::Interrupted | End::TimedOut => ExitCode::from(NOT_REACHED),
         })
+    }
+
+    /// Writes the documents, with certificates for clusters that want TLS and brought none.
+    async fn apply(&self, documents: &[Document]) -> anyhow::Result<()> {
+        let client = self.simulation.client("tidepool-cli");
+        let made = certificates::missing(&client, documents, self.clock.now_ms()).await?;
+        for (cluster, secrets) in &made {
+            eprintln!("{cluster} wants TLS and brings no Secrets: made {}, as `tidepool certs` does", secrets.len());
+        }
+        let secrets: Vec<_> = made.into_iter().flat_map(|(_, secrets)| secrets).collect();
+        documents::apply(&client, &secrets, documents).await
     }
 
     fn config(&self, args: &DemoArgs) -> anyhow::Result<Config> {

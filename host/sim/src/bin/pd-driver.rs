@@ -18,11 +18,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use tidepool_sim::{
+    authority::Authority,
     clock::{Seed, VIRTUAL_EPOCH_MS},
     data::pd::{
         Answer, Fleet, Phase, Request, Start, StartArgs, Stop, StoreRefusal, StoreSpec,
         server::{ServeError, TlsSource, read, response, serve},
-        tls::{Authority, mutual},
+        tls::mutual,
     },
 };
 use tokio::task::JoinHandle;

@@ -10,8 +10,8 @@ use rustls::{
 };
 use serde_json::{Value, json};
 use tidepool_sim::{
+    authority::{Authority, Identity},
     clock::{Clock, Seed},
-    data::pd::tls::{Authority, Identity},
     simulation::{Options, Simulation},
 };
 use tokio::{

@@ -16,9 +16,9 @@ use tokio::{
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::{Channel, Gateway};
-use crate::data::{
-    network::Key,
-    pd::tls::{Identity, mutual},
+use crate::{
+    authority::Identity,
+    data::{network::Key, pd::tls::mutual},
 };
 
 /// First byte of a TLS connection: a handshake record.
