@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use tidepool_sim::audit::Entry;
 
-use crate::world::{OPERATOR, World};
+use crate::{
+    certs::leaked,
+    world::{OPERATOR, World},
+};
 
 /// A status may be behind the pods for this long: one resync of the operator.
 const STATUS_LAG_SECONDS: f64 = 60.0;
@@ -118,10 +121,11 @@ impl History {
         }
     }
 
-    /// S12: claims are never deleted where the spec does not allow it, and no scenario's does. S19: every write has a
+    /// S28: no Secret's contents. S12: claims are never deleted where the spec does not allow it, and no scenario's does. S19: every write has a
     /// precondition.
     fn write(&mut self, entry: &Entry) {
         let Entry { user_agent, verb, resource, name, status, body, .. } = entry;
+        self.secrets(&serde_json::to_string(entry).unwrap_or_default());
         if user_agent != OPERATOR || *status >= 300 {
             return;
         }
@@ -135,6 +139,15 @@ impl History {
         }
         if ["update", "patch", "delete"].contains(&verb.as_str()) && !guarded && !own {
             self.broken("S19", &format!("{verb} {resource} {name} has no precondition"));
+        }
+    }
+
+    /// S28: nothing of what is in a Secret turns up in what is written or told.
+    pub fn secrets(&mut self, told: &str) {
+        if let Some(mark) = leaked(told) {
+            let at = told.find(mark).unwrap_or_default();
+            let around: String = told.chars().skip(at.saturating_sub(80)).take(160).collect();
+            self.broken("S28", &format!("contents of a Secret: …{around}…"));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What the tests of several crates share.
 
+pub mod certs;
 pub mod golden;
 pub mod history;
 pub mod policies;

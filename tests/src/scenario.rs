@@ -8,6 +8,10 @@
 //! patch CLUSTER JSON              change a TidbCluster by a merge patch
 //! wait-ready CLUSTER SECONDS      until it is Ready for what its spec says now
 //! wait-pods SECONDS               until every StatefulSet has the pods it wants, all ready
+//! certs CLUSTER                   write new certificates for it (each Secret of a cluster with TLS)
+//! certs CLUSTER new-ca            the same from another authority; the old one stays trusted
+//! certs CLUSTER stranger          the operator's certificate becomes one that nobody knows
+//! certs CLUSTER none              the operator's certificate is gone
 //! advance SECONDS                 let time pass
 //! quiet SECONDS                   let time pass; anything that the operator writes is wrong (S16)
 //! delete KIND NAME | delete pods  as `kubectl delete`
@@ -23,9 +27,11 @@ use std::{path::Path, time::Duration};
 use anyhow::{Context, bail};
 use kube::api::DeleteParams;
 use serde_json::Value;
+use tidepool_api::TidbCluster;
 use tidepool_sim::data::faults::{AnswerFault, PodFault};
 
 use crate::{
+    certs::Certs,
     history::History,
     transcript::Transcript,
     world::{NAMESPACE, OPERATOR, World},
@@ -39,8 +45,12 @@ const STEP: Duration = Duration::from_secs(1);
 /// # Errors
 /// When the world cannot start, or a command is none.
 pub async fn play(script: &str, seed: u64) -> anyhow::Result<String> {
-    let mut scene =
-        Scene { world: World::start(seed).await?, history: History::default(), transcript: Transcript::default() };
+    let mut scene = Scene {
+        world: World::start(seed).await?,
+        history: History::default(),
+        transcript: Transcript::default(),
+        certs: None,
+    };
     for line in script.lines() {
         scene.transcript.command(line);
         if let Err(error) = scene.command(line.trim()).await {
@@ -48,6 +58,7 @@ pub async fn play(script: &str, seed: u64) -> anyhow::Result<String> {
         }
         scene.look().await?;
     }
+    scene.history.secrets(&scene.world.told());
     for violation in &scene.history.violations {
         scene.transcript.say(scene.world.seconds(), &format!("BROKEN {violation}"));
     }
@@ -60,6 +71,7 @@ struct Scene {
     world: World,
     history: History,
     transcript: Transcript,
+    certs: Option<Certs>,
 }
 
 impl Scene {
@@ -74,6 +86,7 @@ impl Scene {
                 let patch = rest.split_once(' ').map_or("", |(_, patch)| patch);
                 self.world.patch(cluster, &serde_json::from_str(patch)?).await
             }
+            ("certs", [cluster, how @ ..]) => self.certificates(cluster, how).await,
             ("wait-ready", [cluster, seconds]) => self.wait_ready(cluster, seconds.parse()?).await,
             ("wait-pods", [seconds]) => self.wait_pods(seconds.parse()?).await,
             ("advance", [seconds]) => self.advance(seconds.parse()?).await,
@@ -134,6 +147,33 @@ impl Scene {
     async fn force(&self, file: &str) -> anyhow::Result<()> {
         let object: Value = serde_saphyr::from_str(&read(file)?)?;
         self.world.apply_object(&object).await
+    }
+
+    async fn certificates(&mut self, cluster: &str, how: &[&str]) -> anyhow::Result<()> {
+        let now = self.world.clock.now_ms();
+        let live = serde_json::to_value(self.world.clusters().get(cluster).await?)?;
+        let mut live: TidbCluster = serde_json::from_value(live)?;
+        // Certificates come first, whether TLS is switched on already or about to be.
+        live.spec.tls_cluster.get_or_insert_default().enabled = true;
+        let certs = match &mut self.certs {
+            Some(certs) => certs,
+            none => none.insert(Certs::new(now)?),
+        };
+        let secrets = match how {
+            ["new-ca"] => {
+                certs.succeed(now)?;
+                certs.secrets(&live)?
+            }
+            ["stranger"] => Certs::new(now)?.secrets(&live)?,
+            ["none"] => return self.delete("Secret", &live.cluster_client_tls_secret()).await,
+            [] => certs.secrets(&live)?,
+            _ => bail!("certs how?"),
+        };
+        let client = live.cluster_client_tls_secret();
+        for secret in secrets.iter().filter(|secret| how != ["stranger"] || secret["metadata"]["name"] == client) {
+            self.world.apply_object(secret).await?;
+        }
+        Ok(())
     }
 
     async fn wait_ready(&mut self, cluster: &str, seconds: u64) -> anyhow::Result<()> {

@@ -9,8 +9,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tidepool_api::{crd, input};
-use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Operator, Progress};
-use tidepool_pd::Http;
+use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Metrics, Operator, Progress, Recorder};
 use tidepool_policy::{Cache, Registry, Runtime};
 use tidepool_sim::{
     audit::{AuditLog, Entry},
@@ -40,6 +39,8 @@ pub struct World {
     simulation: Simulation,
     audit: AuditLog,
     operator: JoinHandle<()>,
+    recorder: Arc<Recorder>,
+    metrics: Arc<Metrics>,
     started_ms: u64,
     user: Client,
 }
@@ -56,25 +57,33 @@ impl World {
         options.crds = vec![crd::tidb_cluster(), crd::policy_module()];
         let clock = options.clock;
         let simulation = Simulation::start(options).await?;
-        let gateway = simulation.gateway().context("a simulation with a data plane")?;
+        let http = simulation.http().context("a simulation with a data plane")?;
         let now_ms = Arc::new(move || clock.now_ms());
-        let mut config = Config::new(simulation.client(OPERATOR), registry()?, Http::over(gateway), now_ms);
+        let mut config = Config::new(simulation.client(OPERATOR), registry()?, http, now_ms);
         // A decision on another thread would let the virtual clock run on meanwhile.
         config.executor = Executor::Inline;
         let operator = Operator::new(config);
         let progress = operator.progress();
+        let (recorder, metrics) = (operator.recorder(), operator.metrics());
         let operator = tokio::spawn(async move {
             // It ends only when this task does.
             let _ = operator.run(std::future::pending()).await;
         });
         let user = simulation.client(USER);
-        Ok(Self { clock, progress, simulation, audit, operator, started_ms: clock.now_ms(), user })
+        Ok(Self { clock, progress, simulation, audit, operator, recorder, metrics, started_ms: clock.now_ms(), user })
     }
 
     /// Stops everything.
     pub async fn stop(self) {
         self.operator.abort();
         self.simulation.shutdown().await;
+    }
+
+    /// All that the operator tells of its work: metrics, progress, and the decisions that it keeps.
+    pub fn told(&self) -> String {
+        let progress = format!("{:?}", self.progress.borrow());
+        let records = serde_json::to_string(&self.recorder.all()).unwrap_or_default();
+        format!("{}\n{progress}\n{records}", self.metrics.text())
     }
 
     /// Seconds since the start.

@@ -5,6 +5,7 @@
 mod desired;
 mod failover;
 pub mod members;
+mod mode;
 mod requests;
 mod scale;
 mod script;
@@ -36,10 +37,13 @@ impl Policy for Pd {
     }
 
     fn reconcile(snapshot: &Snapshot, plan: &mut Plan) -> Result<(), Failure> {
-        let cluster = tidepool_sdk::cluster(snapshot)?;
+        let (cluster, keeps_mode) = mode::settle(snapshot, tidepool_sdk::cluster(snapshot)?)?;
         let Some(world) = World::read(snapshot, &cluster)? else { return Ok(()) };
         let mut status = status::observe(&world)?;
         let step = flow::run(&world, &mut status.pd, plan, |status, plan| act(&world, status, plan))?;
+        if keeps_mode {
+            mode::say(&cluster, plan);
+        }
         finish(&world, step, &status, plan)
     }
 }

@@ -152,6 +152,12 @@ impl LiveSet {
         found.and_then(|c| c["image"].as_str()).unwrap_or_default()
     }
 
+    /// The template has a volume of this name.
+    pub fn mounts(&self, volume: &str) -> bool {
+        let volumes = self.0.value.pointer("/spec/template/spec/volumes").and_then(Value::as_array);
+        volumes.into_iter().flatten().any(|known| known["name"] == volume)
+    }
+
     /// Names of the ConfigMaps that the template mounts, in the order of its volumes.
     pub fn config_maps(&self) -> impl Iterator<Item = &str> {
         let volumes = self.0.value.pointer("/spec/template/spec/volumes").and_then(Value::as_array);

@@ -52,6 +52,8 @@ pub enum Verb {
     Demo(verbs::demo::DemoArgs),
     /// Run the operator
     Run(verbs::run::RunArgs),
+    /// Run the discovery service of one cluster, as its Deployment does
+    Discovery(verbs::discovery::DiscoveryArgs),
     /// Run the simulator alone
     Sim(verbs::sim::SimArgs),
     /// Show what the policies would do now, as a diff; nothing is written

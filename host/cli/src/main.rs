@@ -20,7 +20,7 @@ use clap::Parser;
 use crate::args::{Cli, Verb};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(verbs::discovery::as_verb(std::env::args_os()));
     match run(cli) {
         Ok(code) => code,
         Err(error) => failure::report(&error),
@@ -32,6 +32,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.verb {
         Verb::Demo(args) => verbs::demo::run(args),
         Verb::Run(args) => verbs::run::run(args),
+        Verb::Discovery(args) => verbs::discovery::run(args),
         Verb::Sim(args) => verbs::sim::run(args),
         Verb::Plan(args) => verbs::plan::run(args),
         Verb::Render(args) => verbs::render::run(args),

@@ -40,20 +40,30 @@ pub struct Target {
 /// # Errors
 /// When the kubeconfig is not in order or its server does not answer.
 pub async fn connect(args: &TargetArgs, user_agent: &str) -> anyhow::Result<Target> {
-    let (mut config, extension) = config(args).await?;
-    config.headers.push((http::header::USER_AGENT, user_agent.parse().context("user agent")?));
-    let url = config.cluster_url.to_string();
-    let client = Client::try_from(config).context("failed to set up the Kubernetes client")?;
-    client
+    let (target, url) = open(args, user_agent).await?;
+    target
+        .client
         .apiserver_version()
         .await
         .with_context(|| format!("no Kubernetes API server answers at {url}"))
         .hint("check the server in the kubeconfig, or start one with `tidepool sim serve`")?;
+    Ok(target)
+}
+
+/// The same without asking; and the API server's URL.
+///
+/// # Errors
+/// When the kubeconfig is not in order.
+pub async fn open(args: &TargetArgs, user_agent: &str) -> anyhow::Result<(Target, String)> {
+    let (mut config, extension) = config(args).await?;
+    config.headers.push((http::header::USER_AGENT, user_agent.parse().context("user agent")?));
+    let url = config.cluster_url.to_string();
+    let client = Client::try_from(config).context("failed to set up the Kubernetes client")?;
     let http = match args.component_address.or(extension) {
         Some(address) => Http::fixed(address),
-        None => Http::network(None),
+        None => Http::network(),
     };
-    Ok(Target { client, http })
+    Ok((Target { client, http }, url))
 }
 
 async fn config(args: &TargetArgs) -> anyhow::Result<(Config, Option<SocketAddr>)> {

@@ -4,6 +4,7 @@ pub mod certs;
 pub mod completions;
 pub mod crd;
 pub mod demo;
+pub mod discovery;
 pub mod plan;
 pub mod policy;
 pub mod render;

@@ -84,16 +84,16 @@ impl Live {
             Action::Replace { object, expect } => self.objects.replace(cluster, object, expect).await,
             Action::MergePatch { target, patch, expect } => self.patch(cluster, target, patch, expect).await,
             Action::Delete { target, expect } => self.objects.delete(cluster, target, expect).await,
-            Action::TransferPdLeader { to } => Ok(self.pd(cluster)?.transfer_leader(to).await?),
+            Action::TransferPdLeader { to } => Ok(self.pd(cluster).await?.transfer_leader(to).await?),
             Action::DeletePdMember { id } => {
                 let id = id.parse().map_err(|_| Error::Invalid(format!("the member id {id} is not a number")))?;
-                Ok(self.pd(cluster)?.delete_member(id).await?)
+                Ok(self.pd(cluster).await?.delete_member(id).await?)
             }
-            Action::DeleteStore { id } => Ok(self.pd(cluster)?.delete_store(*id).await?),
-            Action::SetStoreLabels { id, labels } => Ok(self.pd(cluster)?.set_store_labels(*id, labels).await?),
-            Action::BeginEvictLeader { store } => Ok(self.pd(cluster)?.begin_evict_leader(*store).await?),
-            Action::EndEvictLeader { store } => Ok(self.pd(cluster)?.end_evict_leader(*store).await?),
-            Action::SetPdReplication { config } => Ok(self.pd(cluster)?.set_replication(config).await?),
+            Action::DeleteStore { id } => Ok(self.pd(cluster).await?.delete_store(*id).await?),
+            Action::SetStoreLabels { id, labels } => Ok(self.pd(cluster).await?.set_store_labels(*id, labels).await?),
+            Action::BeginEvictLeader { store } => Ok(self.pd(cluster).await?.begin_evict_leader(*store).await?),
+            Action::EndEvictLeader { store } => Ok(self.pd(cluster).await?.end_evict_leader(*store).await?),
+            Action::SetPdReplication { config } => Ok(self.pd(cluster).await?.set_replication(config).await?),
             Action::ComponentCall { call, pod, body } => self.call(cluster, descriptor, *call, pod, body).await,
             Action::Event { kind, reason, message } => {
                 self.events.publish(cluster, *kind, reason, message).await;
@@ -112,8 +112,9 @@ impl Live {
         self.objects.merge_patch(cluster, target, patch, expect).await
     }
 
-    fn pd(&self, cluster: &Cluster) -> Result<impl Pd + use<>, Error> {
-        self.network.pd_of(cluster).ok_or_else(|| Error::Invalid("PD's address is not known".to_owned()))
+    async fn pd(&self, cluster: &Cluster) -> Result<impl Pd + use<>, Error> {
+        let found = self.network.pd_of(cluster).await?;
+        found.ok_or_else(|| Error::Invalid("PD's address is not known".to_owned()))
     }
 
     async fn call(

@@ -83,9 +83,9 @@ impl Cluster {
         self.mentions.contains(name) || (kind == "Secret" && implied())
     }
 
-    /// `https` where the components use TLS among themselves.
-    pub fn scheme(&self) -> &'static str {
-        if self.spec()["tlsCluster"]["enabled"].as_bool().unwrap_or(false) { "https" } else { "http" }
+    /// The spec wants TLS between the components. What a pod speaks tells the pod ([`crate::store::PodDetail::tls`]).
+    pub fn wants_tls(&self) -> bool {
+        self.spec()["tlsCluster"]["enabled"].as_bool().unwrap_or(false)
     }
 
     /// `.svc.DOMAIN` for a cluster with a domain, else nothing: what follows the namespace in host names.
@@ -99,22 +99,46 @@ impl Cluster {
         listed || self.value["status"]["pdms"].as_object().is_some_and(|services| !services.is_empty())
     }
 
-    /// Base URL of the cluster's PD, from names alone: the host never follows a URL that a custom resource has. None
-    /// where the spec gives only addresses.
-    pub fn pd_base(&self) -> Option<String> {
+    /// Where the cluster's PD is, from names alone: the host never follows a URL that a custom resource has. None where
+    /// the spec gives only addresses.
+    pub fn pd_place(&self) -> Option<PdPlace> {
         let spec = self.spec();
-        let scheme = self.scheme();
         if spec["pd"].is_object() {
             let ClusterKey { namespace, name } = &self.key;
-            return Some(format!("{scheme}://{name}-pd.{namespace}{}:{PD_PORT}", self.host_suffix()));
+            let suffix = self.host_suffix();
+            let service = format!("{name}-pd.{namespace}{suffix}:{PD_PORT}");
+            return Some(PdPlace { owner: self.key.clone(), service, suffix, elsewhere: false });
         }
         let other = &spec["cluster"];
         let name = other["name"].as_str().filter(|name| !name.is_empty())?;
         let namespace = other["namespace"].as_str().filter(|name| !name.is_empty()).unwrap_or(&self.key.namespace);
         // A Service of another Kubernetes cluster is reached through its headless one.
-        let service = if spec["acrossK8s"].as_bool().unwrap_or(false) { "pd-peer" } else { "pd" };
+        let elsewhere = spec["acrossK8s"].as_bool().unwrap_or(false);
+        let service = if elsewhere { "pd-peer" } else { "pd" };
         let suffix = suffix(&other["clusterDomain"]);
-        Some(format!("{scheme}://{name}-{service}.{namespace}{suffix}:{PD_PORT}"))
+        let service = format!("{name}-{service}.{namespace}{suffix}:{PD_PORT}");
+        let owner = ClusterKey { namespace: namespace.to_owned(), name: name.to_owned() };
+        Some(PdPlace { owner, service, suffix, elsewhere })
+    }
+}
+
+/// Where a PD is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PdPlace {
+    /// The cluster that it belongs to.
+    pub owner: ClusterKey,
+    /// `host:port` of its Service.
+    pub service: String,
+    /// What follows the namespace in the host names of its pods.
+    pub suffix: String,
+    /// It may be in another Kubernetes cluster, so that its pods are not seen here.
+    pub elsewhere: bool,
+}
+
+impl PdPlace {
+    /// `host:port` of a pod, whose host is given below its namespace.
+    pub fn pod(&self, host: &str) -> String {
+        format!("{host}.{}{}:{PD_PORT}", self.owner.namespace, self.suffix)
     }
 }
 
@@ -150,13 +174,15 @@ mod tests {
 
     #[test]
     fn pd_is_found_by_name_alone() {
-        let base = |spec| cluster(spec).pd_base();
-        assert_eq!(base(json!({"pd": {}})).as_deref(), Some("http://basic-pd.tidb:2379"));
-        let with_domain = json!({"pd": {}, "clusterDomain": "c.local", "tlsCluster": {"enabled": true}});
-        assert_eq!(base(with_domain).as_deref(), Some("https://basic-pd.tidb.svc.c.local:2379"));
+        let place = |spec| cluster(spec).pd_place();
+        let service = |spec| place(spec).map(|place| place.service);
+        assert_eq!(service(json!({"pd": {}})).as_deref(), Some("basic-pd.tidb:2379"));
+        let with_domain = place(json!({"pd": {}, "clusterDomain": "c.local"})).expect("a place");
+        assert_eq!(with_domain.service, "basic-pd.tidb.svc.c.local:2379");
+        assert_eq!(with_domain.pod("basic-pd-0.basic-pd-peer"), "basic-pd-0.basic-pd-peer.tidb.svc.c.local:2379");
         let other = json!({"cluster": {"name": "main", "namespace": "ns2"}, "acrossK8s": true});
-        assert_eq!(base(other).as_deref(), Some("http://main-pd-peer.ns2:2379"));
-        assert_eq!(base(json!({"pdAddresses": ["http://169.254.169.254:80"]})), None);
+        assert_eq!(service(other).as_deref(), Some("main-pd-peer.ns2:2379"));
+        assert_eq!(place(json!({"pdAddresses": ["http://169.254.169.254:80"]})), None);
     }
 
     #[test]

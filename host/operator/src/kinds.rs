@@ -44,6 +44,11 @@ pub fn tidb_cluster() -> Kind {
     kind(tidepool_api::cluster::API_VERSION, tidepool_api::cluster::KIND)
 }
 
+/// The kind of Secrets.
+pub fn secret() -> Kind {
+    kind("v1", "Secret")
+}
+
 /// The resource of a usual kind.
 pub fn known(kind: &Kind) -> Option<Resource> {
     let row = KNOWN.iter().find(|row| row.0 == kind.api_version && row.1 == kind.kind)?;

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! `apply` is the only code that writes for a policy; `status`, `events` and `leader` write for the host itself.
-//! Nothing here knows TiDB beyond names and addresses. Everything runs on tokio's clock and in a fixed order, so that
+//! Nothing here knows TiDB beyond names and addresses. `discovery` is a
+//! program of its own, which runs beside each cluster. Everything runs on tokio's clock and in a fixed order, so that
 //! under virtual time on one thread the same seed gives the same writes.
 
 mod apply;
@@ -15,7 +16,9 @@ mod check;
 mod cluster;
 mod controller;
 mod decide;
+mod discovery;
 mod events;
+mod identity;
 mod kinds;
 mod leader;
 mod metrics;
@@ -36,6 +39,8 @@ mod watch;
 pub use apply::Error as ApplyError;
 pub use cluster::ClusterKey;
 pub use decide::Executor;
+pub use discovery::{DiscoveryError, DiscoveryServer, Settings as DiscoverySettings};
+pub use identity::{IdentityError, client_config};
 pub use leader::LeaseConfig;
 pub use metrics::Metrics;
 pub use operator::{Config, Operator, RunError};

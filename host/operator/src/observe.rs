@@ -17,8 +17,11 @@ use tidepool_model::{
     plan::ObjectRef,
     snapshot::{Object, Objects, PdView, PodPhase, ProbeAnswer},
 };
-use tidepool_pd::{Error, Http, HttpPd, Pd};
+use tidepool_pd::{Error, Pd};
 
+mod network;
+
+pub use self::network::Network;
 use crate::{
     cluster::Cluster,
     kinds,
@@ -125,50 +128,13 @@ async fn ask(world: &dyn World, cluster: &Cluster, pod: &PodDetail, probe: &Prob
     world.probe(cluster, pod, probe).await
 }
 
-/// The world as it is, over HTTP.
-#[derive(Clone)]
-pub struct Network {
-    http: Http,
-}
-
-impl Network {
-    /// Asks through `http`.
-    pub fn new(http: Http) -> Self {
-        Self { http }
-    }
-
-    /// The cluster's PD; none where its address is not known from names alone.
-    pub fn pd_of(&self, cluster: &Cluster) -> Option<HttpPd> {
-        Some(HttpPd::new(self.http.clone(), &cluster.pd_base()?))
-    }
-
-    /// Sends a request to a pod.
-    ///
-    /// # Errors
-    /// When there is no complete answer in time.
-    pub async fn call(
-        &self,
-        cluster: &Cluster,
-        pod: &PodDetail,
-        method: Method,
-        port: u16,
-        path: &str,
-        body: String,
-    ) -> Result<(u16, bytes::Bytes), Error> {
-        let namespace = &cluster.key.namespace;
-        let host =
-            if pod.named { format!("{}.{namespace}{}", pod.host, cluster.host_suffix()) } else { pod.host.clone() };
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        self.http.send(method, &format!("{}://{host}:{port}{slash}{path}", cluster.scheme()), body.into()).await
-    }
-}
-
 impl World for Network {
     fn pd<'a>(&'a self, cluster: &'a Cluster, wanted: BTreeSet<PdRead>) -> BoxFuture<'a, PdView> {
         Box::pin(async move {
-            match self.pd_of(cluster) {
-                Some(pd) => read_pd(&pd, &wanted).await,
-                None => {
+            match self.pd_of(cluster).await {
+                Ok(Some(pd)) => read_pd(&pd, &wanted).await,
+                Err(error) => unanswered(&wanted, || Unknown::Failed(error.chain())),
+                Ok(None) => {
                     unanswered(&wanted, || Unknown::Failed("PD's address is not known from the cluster's name".into()))
                 }
             }

@@ -122,7 +122,7 @@ impl Operator {
     pub fn new(config: Config) -> Self {
         let store = Arc::new(Store::default());
         let queue = Arc::new(Queue::default());
-        let network = Network::new(config.http.clone());
+        let network = Network::of(&config, store.clone());
         let events = Arc::new(Events::new(config.client.clone(), config.instance.clone(), config.now_ms.clone()));
         let hands = Live::new(config.client.clone(), network.clone(), store.clone(), events.clone());
         let engine = Arc::new(Engine {

@@ -113,7 +113,7 @@ pub async fn plan(config: &Config, cluster: Value) -> Result<Preview, PreviewErr
         return Err(PreviewError::NotSynced { kinds: kinds.join(", "), seconds: SYNC_SECONDS_MAX });
     }
     let Config { policies, settings, executor, now_ms, .. } = config.clone();
-    let world = Arc::new(Network::new(config.http.clone()));
+    let world = Arc::new(Network::of(config, store.clone()));
     preview(store, world, Deciders { policies, settings, executor, now_ms }, cluster).await
 }
 

@@ -86,6 +86,15 @@ impl Recorder {
         ring.into_iter().flatten().filter_map(|kept| kept.clone().finish(cluster, component).ok()).collect()
     }
 
+    /// All records, oldest first within each component of a cluster.
+    pub fn all(&self) -> Vec<Record> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let finish = |((cluster, component), ring): ((ClusterKey, String), VecDeque<Kept>)| {
+            ring.into_iter().filter_map(move |kept| kept.finish(&cluster, &component).ok())
+        };
+        kept.into_iter().flat_map(finish).collect()
+    }
+
     /// Drops the records of a cluster that is gone.
     pub fn forget(&self, cluster: &ClusterKey) {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).retain(|(key, _), _| key != cluster);

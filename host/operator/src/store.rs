@@ -212,6 +212,16 @@ impl Store {
         Ok(inner.table(kind.clone(), selection)?.get(namespace, name).map(|entry| entry.object.clone()))
     }
 
+    /// `metadata.resourceVersion` of a Secret, none if there is no such Secret.
+    ///
+    /// # Errors
+    /// When no complete list has been seen.
+    pub fn secret_version(&self, namespace: &str, name: &str) -> Known<Option<String>> {
+        let inner = self.lock();
+        let heads = inner.table(kinds::secret(), Selection::Heads)?;
+        Ok(heads.get(namespace, name).map(|entry| entry.object.head.resource_version.clone()))
+    }
+
     /// The rows of a component's pods, or of all pods (`*`), ordered by ordinal, then name.
     ///
     /// # Errors

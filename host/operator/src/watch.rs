@@ -42,6 +42,8 @@ const NEEDED: [(&str, &str); 5] = [
 /// The watches that these policies, and the host's own checks, need.
 pub fn wanted(policies: &[Arc<dyn Policy>]) -> BTreeSet<WatchKey> {
     let mut keys = BTreeSet::from([WatchKey { kind: kinds::tidb_cluster(), selection: Selection::All }]);
+    // When a client's certificate changes tells its head; what is in it is read by name, and only where TLS is spoken.
+    keys.insert(WatchKey { kind: kinds::secret(), selection: Selection::Heads });
     keys.extend(NEEDED.iter().map(|(api, kind)| of_kind(kinds::kind(api, kind))));
     for policy in policies {
         let descriptor = policy.descriptor();
@@ -70,7 +72,7 @@ pub async fn watch(client: Client, key: WatchKey, namespace: Option<String>, sto
         Selection::Managed => config.labels(&format!("{}={}", labels::MANAGED_BY, labels::MANAGED_BY_VALUE)),
         Selection::All | Selection::Heads => config,
     };
-    if key.selection == Selection::Heads || key.kind == kinds::kind("v1", "Secret") {
+    if key.selection == Selection::Heads || key.kind == kinds::secret() {
         // The API server sends the heads alone, so that contents of Secrets never reach this process.
         let api: Api<PartialObjectMeta<DynamicObject>> = api(client, &resource, namespace.as_deref());
         let read = |kind: &Kind, head: PartialObjectMeta<DynamicObject>| {

@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use tidepool_api::crd;
 use tidepool_model::{Descriptor, Snapshot, record::Outcome};
 use tidepool_operator::{ClusterKey, Config, Executor, Operator, Policies, Policy};
-use tidepool_pd::Http;
 use tidepool_policy::{Decision, Swapped};
 use tidepool_sdk::{Failure, native};
 use tidepool_sim::{
@@ -83,7 +82,7 @@ async fn bed(cluster: &Value) -> Bed {
         native::<policy_tidb::Tidb>(),
         native::<policy_housekeeping::Housekeeping>(),
     ]);
-    let http = Http::over(simulation.gateway().expect("a data plane"));
+    let http = simulation.http().expect("a data plane");
     let config = Config::new(simulation.client("tidepool"), Arc::new(policies), http, Arc::new(move || clock.now_ms()));
     let operator = Arc::new(Operator::new(Config { executor: Executor::Inline, ..config }));
     let runs = operator.clone();

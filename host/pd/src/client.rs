@@ -30,29 +30,48 @@ const API_V1: &str = "/pd/api/v1";
 /// Where its younger part is.
 const API_V2: &str = "/pd/api/v2";
 
-/// PD at one address.
+/// PD at one address, or at those of its members.
 #[derive(Clone)]
 pub struct HttpPd {
+    first: Place,
+    others: Arc<[Place]>,
+}
+
+/// One address of PD.
+#[derive(Clone)]
+pub struct Place {
     http: Http,
     /// `http://basic-pd.tidb:2379`, without a slash at the end.
     base: Arc<str>,
 }
 
-impl HttpPd {
-    /// PD at `base`, for example `http://basic-pd.tidb:2379`.
+impl Place {
+    /// An address, for example `http://basic-pd.tidb:2379`, and the client that speaks its scheme.
     pub fn new(http: Http, base: &str) -> Self {
         Self { http, base: base.trim_end_matches('/').into() }
     }
 
-    async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
-        self.call_at(API_V1, method, path, body).await
-    }
-
-    async fn call_at(&self, api: &str, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
+    async fn call(&self, api: &str, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
         let url = format!("{}{api}/{path}", self.base);
         let request = format!("{method} {url}");
         let (status, body) = self.http.send(method, &url, body).await?;
         Ok(Reply { request, status, body })
+    }
+}
+
+impl HttpPd {
+    /// PD at `base`, for example `http://basic-pd.tidb:2379`.
+    pub fn new(http: Http, base: &str) -> Self {
+        Self::at(Place::new(http, base), Vec::new())
+    }
+
+    /// PD at `first`; reads that nobody answers there are tried at `others`.
+    pub fn at(first: Place, others: Vec<Place>) -> Self {
+        Self { first, others: others.into() }
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Bytes) -> Result<Reply, Error> {
+        self.first.call(API_V1, method, path, body).await
     }
 
     /// A read. Where nobody listened it is tried again: the Service may have chosen a member that is only starting, or
@@ -62,13 +81,16 @@ impl HttpPd {
     }
 
     async fn get_at(&self, api: &str, path: &str) -> Result<Reply, Error> {
-        for _ in 1..READ_TRIES_MAX {
-            match self.call_at(api, Method::GET, path, Bytes::new()).await {
+        let places = std::iter::once(&self.first).chain(&*self.others).cycle();
+        let mut last = self.first.call(api, Method::GET, path, Bytes::new()).await;
+        for place in places.skip(1).take(READ_TRIES_MAX - 1) {
+            match last {
                 Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
                 answer => return answer,
             }
+            last = place.call(api, Method::GET, path, Bytes::new()).await;
         }
-        self.call_at(api, Method::GET, path, Bytes::new()).await
+        last
     }
 
     async fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, Error> {
@@ -107,6 +129,19 @@ impl HttpPd {
 
     async fn post(&self, path: &str, body: &Value) -> Result<Reply, Error> {
         self.call(Method::POST, path, body.to_string().into()).await
+    }
+
+    /// The members as PD lists them, those that have not started among them.
+    ///
+    /// # Errors
+    /// When there is no usable answer.
+    pub async fn member_list(&self) -> Result<Vec<crate::discovery::Member>, Error> {
+        let list: Members = self.read("members").await?;
+        let member = |member: Member| crate::discovery::Member {
+            peer_url: member.peer_urls.into_iter().next().unwrap_or_default(),
+            name: member.name,
+        };
+        Ok(list.members.into_iter().map(member).collect())
     }
 
     async fn member_ids(&self) -> Result<Vec<u64>, Error> {

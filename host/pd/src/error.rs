@@ -53,6 +53,15 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
+    /// There is no certificate to show.
+    #[error("failed to {request}")]
+    Identity {
+        /// What was to be asked.
+        request: String,
+        /// Why.
+        #[source]
+        source: BoxError,
+    },
     /// PD answered, and the change cannot be taken as done, or may not be tried now.
     #[error("failed to {request}: {reason}")]
     NotConfirmed {
@@ -64,7 +73,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The label of metrics: `timeout`, `transport`, `refused`, `decode`, `request` or `not-confirmed`.
+    /// The label of metrics: `timeout`, `transport`, `refused`, `decode`, `request`, `identity` or `not-confirmed`.
     pub fn category(&self) -> &'static str {
         match self {
             Self::Timeout { .. } => "timeout",
@@ -72,6 +81,7 @@ impl Error {
             Self::Status { .. } => "refused",
             Self::Decode { .. } => "decode",
             Self::Request { .. } => "request",
+            Self::Identity { .. } => "identity",
             Self::NotConfirmed { .. } => "not-confirmed",
         }
     }

@@ -3,12 +3,14 @@
 //! [`Pd`] is the seam: every read either answers or fails, never "empty because it failed", and every change succeeds
 //! only when PD says, or is seen, to have done it. [`HttpPd`] is the implementation; the transport below it is
 //! [`Http`], a `tower` service, so that a simulated PD in the same process and a real one across the network are asked
-//! with the same code. [`wire`] has PD's own JSON shapes.
+//! with the same code. [`wire`] has PD's own JSON shapes. [`discovery`] decides how a PD comes into being.
 
 mod client;
+pub mod discovery;
 mod error;
 mod http;
 mod read;
+pub mod tls;
 pub mod wire;
 
 use std::{collections::BTreeSet, future::Future, pin::Pin};
@@ -16,9 +18,9 @@ use std::{collections::BTreeSet, future::Future, pin::Pin};
 use serde_json::{Value, value::RawValue};
 use tidepool_model::snapshot::{PdMember, Store};
 
-pub use client::HttpPd;
+pub use client::{HttpPd, Place};
 pub use error::Error;
-pub use http::{BoxError, Http};
+pub use http::{BoxError, Broken, Http};
 
 /// The answer to one question, when it comes.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;

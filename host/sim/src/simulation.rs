@@ -158,6 +158,14 @@ impl Simulation {
         self.data.as_ref().map(DataPlane::gateway)
     }
 
+    /// A client of the components within this process; none in a bare simulation.
+    pub fn http(&self) -> Option<tidepool_pd::Http> {
+        let gateway = self.gateway()?;
+        let below = gateway.clone();
+        let connect = move |_| std::future::ready(Ok::<_, std::convert::Infallible>(below.connect()));
+        Some(tidepool_pd::Http::over(gateway).dialing(connect))
+    }
+
     /// The handle to break things; none in a bare simulation.
     pub fn faults(&self) -> Option<Faults> {
         self.data.as_ref().map(DataPlane::faults)

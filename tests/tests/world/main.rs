@@ -3,3 +3,4 @@
 mod client;
 mod repeat;
 mod scenarios;
+mod secrets;

@@ -11,7 +11,6 @@ use std::{
 use clap::{Args, ValueEnum};
 use tidepool_api::input::Document;
 use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Operator, Progress};
-use tidepool_pd::Http;
 use tidepool_policy::Registry;
 use tidepool_sim::{
     clock::{Clock, Seed},
@@ -206,11 +205,11 @@ impl Session {
     }
 
     fn config(&self, args: &DemoArgs) -> anyhow::Result<Config> {
-        let gateway = self.simulation.gateway().ok_or_else(|| anyhow::anyhow!("the simulation has no data plane"))?;
+        let http = self.simulation.http().ok_or_else(|| anyhow::anyhow!("the simulation has no data plane"))?;
         let clock = self.clock;
         let now_ms = Arc::new(move || clock.now_ms());
         let client = self.simulation.client("tidepool");
-        let mut config = Config::new(client, self.registry.clone(), Http::over(gateway), now_ms);
+        let mut config = Config::new(client, self.registry.clone(), http, now_ms);
         config.executor = self.executor.clone();
         config.record_directory = args.record_dir.clone();
         Ok(config)

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidepool_api::{labels, names};
+use tidepool_api::{Component, certificates::tls_volumes, labels, names};
 use tidepool_model::{
     descriptor::Kind,
     snapshot::{Object, PodPhase, PodRow},
@@ -56,6 +56,9 @@ pub struct PodDetail {
     pub host: String,
     /// `spec.subdomain` is set, so that `host` is completed by the namespace.
     pub named: bool,
+    /// Its HTTP API speaks TLS: it mounts the Secret with its component's certificate. What runs counts, not what the
+    /// TidbCluster says by now (S30).
+    pub tls: bool,
     ready_since_ms: u64,
     revision: String,
     set: String,
@@ -181,7 +184,14 @@ fn pod(value: &Value, object: &Object) -> PodDetail {
         set: set.map(|owner| text(&owner["name"])).unwrap_or_default(),
         host,
         named,
+        tls: speaks_tls(spec, object.labels.get(labels::COMPONENT).map_or("", String::as_str)),
     }
+}
+
+fn speaks_tls(spec: &Value, component: &str) -> bool {
+    let known = component.parse::<Component>().map(tls_volumes).unwrap_or_default();
+    let mut volumes = spec["volumes"].as_array().into_iter().flatten();
+    volumes.any(|volume| volume["secret"].is_object() && known.iter().any(|name| volume["name"] == *name))
 }
 
 fn text(value: &Value) -> String {

@@ -17,13 +17,13 @@ use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
+use tidepool_pd::tls::{self, Pem};
 use tidepool_sim::{
     authority::Authority,
     clock::{Seed, VIRTUAL_EPOCH_MS},
     data::pd::{
         Answer, Fleet, Phase, Request, Start, StartArgs, Stop, StoreRefusal, StoreSpec,
         server::{ServeError, TlsSource, read, response, serve},
-        tls::mutual,
     },
 };
 use tokio::task::JoinHandle;
@@ -433,7 +433,9 @@ fn make_certificates(dir: &Path) -> Result<TlsSource> {
         std::fs::write(dir.join(format!("{name}.crt")), identity.certificate)?;
         std::fs::write(dir.join(format!("{name}.key")), identity.key)?;
     }
-    let config = mutual(&ca.certificate(), &server)?;
+    let ca = ca.certificate();
+    let pem = Pem { ca: ca.as_bytes(), certificate: server.certificate.as_bytes(), key: server.key.as_bytes() };
+    let config = tls::server(&pem, Arc::new(|| VIRTUAL_EPOCH_MS))?;
     Ok(Arc::new(move || Arc::clone(&config)))
 }
 

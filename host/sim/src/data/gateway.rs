@@ -19,7 +19,7 @@ use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Body;
 use serde_json::Value;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{io::DuplexStream, net::TcpListener, task::JoinSet};
 use tower::Service;
 
 use super::{
@@ -37,6 +37,11 @@ use crate::audit::Entry;
 /// The longest body that is noted in the audit log, bytes.
 const AUDIT_BODY_BYTES_MAX: usize = 4_096;
 
+/// What a connection within this process holds in each direction, bytes.
+const CONNECTION_BYTES: usize = 64 << 10;
+/// Namespace of names without one.
+const NAMESPACE: &str = "default";
+
 /// The components' HTTP servers. Clones share one data plane.
 #[derive(Clone)]
 pub struct Gateway {
@@ -45,19 +50,17 @@ pub struct Gateway {
 }
 
 /// How a request got here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Channel {
-    /// In this process: whatever its URL said.
-    Direct,
-    /// Over TCP, in the clear.
+    /// In the clear, over TCP or in this process.
     Plain,
-    /// Over TLS.
-    Secured,
+    /// Over TLS, to the pod that was chosen when the connection was opened.
+    Secured { host: String, pod: Key },
 }
 
 impl Gateway {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, channel: Channel::Direct }
+        Self { shared, channel: Channel::Plain }
     }
 
     fn over(&self, channel: Channel) -> Self {
@@ -71,10 +74,9 @@ impl Gateway {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let authority = authority(&request);
-        let target = self.shared.world().network.resolve(&authority, "default");
-        let target = match target {
+        let target = match self.target(&authority) {
             Ok(target) => target,
-            Err(error) => return refused(&error.to_string()),
+            Err(error) => return refused(&error),
         };
         let mutates = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
         let user_agent = request.headers().get(header::USER_AGENT).and_then(|value| value.to_str().ok());
@@ -89,6 +91,26 @@ impl Gateway {
             self.shared.look_again();
         }
         response
+    }
+
+    /// Who answers: whom the name leads to now, or over TLS whom it led to when the connection was opened.
+    fn target(&self, authority: &str) -> Result<Target, String> {
+        let network = &self.shared.world().network;
+        let found = match &self.channel {
+            Channel::Plain => network.resolve(authority, NAMESPACE),
+            Channel::Secured { host, .. } if authority.rsplit_once(':').map_or(authority, |(host, _)| host) != host => {
+                return Err(format!("this connection is not to {authority}"));
+            }
+            Channel::Secured { pod, .. } => network.resolve_at(authority, NAMESPACE, pod),
+        };
+        found.map_err(|error| error.to_string())
+    }
+
+    /// Opens a connection within this process, for TLS. Its other end is served until either side ends it.
+    pub fn connect(&self) -> DuplexStream {
+        let (near, far) = tokio::io::duplex(CONNECTION_BYTES);
+        tokio::spawn(connection::serve_tls(self.clone(), far));
+        near
     }
 
     async fn exchange(
@@ -143,7 +165,7 @@ impl Gateway {
                 return Answer::Refused;
             }
             let tls = world.processes.get(&target.pod).is_some_and(|process| process.launch.tls);
-            if matches!((self.channel, tls), (Channel::Plain, true) | (Channel::Secured, false)) {
+            if matches!((&self.channel, tls), (Channel::Plain, true) | (Channel::Secured { .. }, false)) {
                 return Answer::Refused;
             }
             match kind {

@@ -6,13 +6,14 @@ use kube::{
     api::{ApiResource, DynamicObject, GroupVersionKind},
 };
 use serde_json::Value;
+use tidepool_api::TidbCluster;
+use tidepool_pd::discovery::{self, Candidate, Member, Refusal};
 
 use super::{
     Shared,
     network::Key,
     pd::{Answer, Reply, Request},
     process::{
-        discovery::{self, Asker, Member},
         launch::{Kind, Launch},
         process_name,
     },
@@ -43,7 +44,7 @@ pub async fn answer(shared: &Shared, server: &Key, request: &Request) -> Answer 
     let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
     let result = match parts.as_slice() {
         ["new", encoded] | ["new", encoded, "pd"] => found(shared, server, encoded).await,
-        ["verify", encoded] => verified(encoded),
+        ["verify", encoded] => verified(shared, server, encoded).await,
         _ => return reply(StatusCode::NOT_FOUND, "404: Page Not Found"),
     };
     match result {
@@ -53,18 +54,16 @@ pub async fn answer(shared: &Shared, server: &Key, request: &Request) -> Answer 
 }
 
 async fn found(shared: &Shared, server: &Key, encoded: &str) -> Result<String, String> {
-    let asker = discovery::asker(encoded)?;
+    let text = |refusal: Refusal| refusal.to_string();
+    let asker = discovery::asker(encoded).map_err(text)?;
     if asker.namespace != server.0 {
-        return Err(format!(
-            "the peer's namespace: {} is not equal to discovery namespace: {}",
-            asker.namespace, server.0
-        ));
+        return Err(text(Refusal::Namespace { asked: asker.namespace, own: server.0.clone() }));
     }
-    let cluster = tidb_cluster(shared, &asker).await?;
+    let cluster = tidb_cluster(shared, &asker.namespace, &asker.cluster).await?;
     let now = shared.clock.now_ms();
     let mut world = shared.world();
     let mut members = Err("no PD is known".to_owned());
-    for candidate in discovery::candidates(&asker, &cluster) {
+    for candidate in discovery::candidates(&cluster) {
         members = list_members(&mut world, &candidate, &asker.namespace, now);
         if members.is_ok() {
             break;
@@ -72,26 +71,30 @@ async fn found(shared: &Shared, server: &Key, encoded: &str) -> Result<String, S
     }
     let process = world.processes.get_mut(server).filter(|process| process.launch.kind == Kind::Discovery);
     let process = process.ok_or_else(|| "connection refused".to_owned())?;
-    process.discovery.answer(&asker, &cluster, members, now)
+    process.discovery.answer(&asker, &cluster, members, now).map_err(text)
 }
 
-/// Without members in other Kubernetes clusters the address that came in is the one to use.
-fn verified(encoded: &str) -> Result<String, String> {
-    let bytes = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded);
-    let text = bytes.ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    text.map(|text| text.trim().to_owned()).ok_or_else(|| "failed to decode".to_owned())
+async fn verified(shared: &Shared, server: &Key, encoded: &str) -> Result<String, String> {
+    let asked = discovery::asked(encoded).map_err(|refusal| refusal.to_string())?;
+    let cluster =
+        tidb_cluster(shared, &server.0, &asked.cluster).await.map_err(|error| format!("{error}{}", asked.input))?;
+    Ok(discovery::verified(&asked, &cluster))
 }
 
-async fn tidb_cluster(shared: &Shared, asker: &Asker) -> Result<Value, String> {
+async fn tidb_cluster(shared: &Shared, namespace: &str, name: &str) -> Result<TidbCluster, String> {
     let kind = GroupVersionKind::gvk("pingcap.com", "v1alpha1", "TidbCluster");
     let resource = ApiResource::from_gvk_with_plural(&kind, "tidbclusters");
-    let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), &asker.namespace, &resource);
-    let object = api.get(&asker.cluster).await.map_err(|error| error.to_string())?;
-    serde_json::to_value(object).map_err(|error| error.to_string())
+    let api: Api<DynamicObject> = Api::namespaced_with(shared.client.clone(), namespace, &resource);
+    let object = api.get(name).await.map_err(|error| error.to_string())?;
+    serde_json::to_value(object).and_then(serde_json::from_value).map_err(|error| error.to_string())
 }
 
-fn list_members(world: &mut World, authority: &str, namespace: &str, now: u64) -> Result<Vec<Member>, String> {
-    let target = world.network.resolve(authority, namespace).map_err(|error| error.to_string())?;
+fn list_members(world: &mut World, pd: &Candidate, namespace: &str, now: u64) -> Result<Vec<Member>, String> {
+    let target = world.network.resolve(&pd.authority, namespace).map_err(|error| error.to_string())?;
+    let tls = world.processes.get(&target.pod).is_some_and(|process| process.launch.tls);
+    if tls != (pd.scheme == "https") {
+        return Err("PD closed the connection".to_owned());
+    }
     let request = Request::new("GET", "/pd/api/v1/members", "");
     let answer = world.fleet.handle(now, &process_name(&target.pod), &request);
     let Answer::Reply(reply) = answer else { return Err("PD does not answer".to_owned()) };

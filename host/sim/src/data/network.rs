@@ -131,13 +131,32 @@ impl Network {
         }
     }
 
+    /// The port that `authority` means on `pod`, which was chosen before.
+    ///
+    /// # Errors
+    /// When there is no such name.
+    pub fn resolve_at(&self, authority: &str, from: &str, pod: &Key) -> Result<Target, Unreachable> {
+        let (host, port) = split_port(authority);
+        let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
+        let service = match labels.as_slice() {
+            [service] => self.services.get(&(from.to_owned(), (*service).to_owned())),
+            [service, namespace] | [service, namespace, "svc", ..] => {
+                self.services.get(&((*namespace).to_owned(), (*service).to_owned()))
+            }
+            _ => None,
+        };
+        let endpoint = self.pods.get(pod).ok_or_else(|| Unreachable::NoSuchHost { host: host.to_owned() })?;
+        let port = service.map_or(Some(port), |service| target_port(service, endpoint, port));
+        let refused = Unreachable::Refused { host: host.to_owned(), reason: "the Service has no such port" };
+        Ok(Target { pod: pod.clone(), port: port.ok_or(refused)? })
+    }
+
     /// The pod that `host` means, whatever the port: for TLS, where only the name is known at first.
     pub fn pod_named(&self, host: &str) -> Option<Key> {
         let labels: Vec<&str> = host.trim_end_matches('.').split('.').collect();
         match labels.as_slice() {
             [service, namespace] | [service, namespace, "svc", ..] => {
-                let backends = self.backends(namespace, service);
-                backends.iter().find(|key| self.pods.get(**key).is_some_and(|pod| pod.ready)).map(|key| (*key).clone())
+                self.choose(&self.backends(namespace, service)).cloned()
             }
             [hostname, subdomain, namespace] | [hostname, subdomain, namespace, "svc", ..] => {
                 self.resolve_pod(hostname, subdomain, namespace).map(|(key, _)| key.clone())
@@ -167,16 +186,20 @@ impl Network {
             return Err(Unreachable::NoSuchHost { host: host.to_owned() });
         };
         let refused = |reason| Unreachable::Refused { host: host.to_owned(), reason };
-        let backends = self.backends(namespace, name);
-        let ready = |key: &&&Key| self.pods.get(**key).is_some_and(|pod| pod.ready && pod.reachable);
-        let ready: Vec<&&Key> = backends.iter().filter(ready).collect();
-        let turn = self.turns.fetch_add(1, Ordering::Relaxed).checked_rem(ready.len()).unwrap_or(0);
-        let chosen = ready.get(turn).copied().or_else(|| backends.first());
-        let Some((key, pod)) = chosen.and_then(|key| self.pods.get_key_value(*key)) else {
+        let chosen = self.choose(&self.backends(namespace, name));
+        let Some((key, pod)) = chosen.and_then(|key| self.pods.get_key_value(key)) else {
             return Err(refused("no ready pod"));
         };
         let port = target_port(service, pod, port).ok_or_else(|| refused("the Service has no such port"))?;
         reach(host, key, pod, port)
+    }
+
+    /// The one whose turn it is: a ready one if there is any.
+    fn choose<'a>(&self, backends: &[&'a Key]) -> Option<&'a Key> {
+        let ready = |key: &&&Key| self.pods.get(**key).is_some_and(|pod| pod.ready && pod.reachable);
+        let ready: Vec<&&Key> = backends.iter().filter(ready).collect();
+        let turn = self.turns.fetch_add(1, Ordering::Relaxed).checked_rem(ready.len()).unwrap_or(0);
+        ready.get(turn).copied().or_else(|| backends.first()).copied()
     }
 
     fn resolve_pod(&self, hostname: &str, subdomain: &str, namespace: &str) -> Option<(&Key, &Endpoint)> {

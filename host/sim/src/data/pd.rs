@@ -24,7 +24,6 @@ mod schedulers;
 pub mod server;
 mod stores;
 pub mod timing;
-pub mod tls;
 mod wire;
 
 pub use fleet::{Fleet, JoinRefusal, Start, StartArgs, Stop};

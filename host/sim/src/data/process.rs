@@ -5,16 +5,13 @@
 
 pub mod components;
 pub mod config;
-pub mod discovery;
 pub mod launch;
 mod stores;
 
 use rand::{Rng, rngs::SmallRng};
+use tidepool_pd::discovery::Discovery;
 
-use self::{
-    discovery::Discovery,
-    launch::{Kind, Launch},
-};
+use self::launch::{Kind, Launch};
 use super::{
     kubelet::container::Shown,
     pd::{Phase, Start, StartArgs, Stop},

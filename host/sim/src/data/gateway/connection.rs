@@ -1,6 +1,6 @@
 //! One TCP connection to the components: plain, or TLS with the certificate of the pod that is named.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -9,6 +9,9 @@ use hyper_util::{
 };
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
+use rustls::ServerConfig;
+use tidepool_api::certificates::{CA, CERTIFICATE, PRIVATE_KEY};
+use tidepool_pd::tls::{self, Pem};
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,10 +19,7 @@ use tokio::{
 use tokio_rustls::LazyConfigAcceptor;
 
 use super::{Channel, Gateway};
-use crate::{
-    authority::Identity,
-    data::{network::Key, pd::tls::mutual},
-};
+use crate::data::network::Key;
 
 /// First byte of a TLS connection: a handshake record.
 const TLS_HANDSHAKE: u8 = 22;
@@ -36,19 +36,23 @@ pub(super) async fn serve(gateway: Gateway, stream: TcpStream) {
     }
 }
 
-async fn serve_tls(gateway: Gateway, stream: TcpStream) {
+/// Serves a connection that begins with TLS.
+pub(super) async fn serve_tls<S>(gateway: Gateway, stream: S)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream);
     let Ok(start) = acceptor.await else { return };
     let Some(host) = start.client_hello().server_name().map(ToOwned::to_owned) else { return };
-    let config = match certificate(&gateway, &host).await {
-        Ok(config) => config,
+    let (pod, config) = match certificate(&gateway, &host).await {
+        Ok(found) => found,
         Err(reason) => {
             tracing::debug!(%host, %reason, "no certificate for a component");
             return;
         }
     };
     match start.into_stream(config).into_fallible().await {
-        Ok(stream) => serve_stream(gateway.over(Channel::Secured), stream).await,
+        Ok(stream) => serve_stream(gateway.over(Channel::Secured { host, pod }), stream).await,
         Err((error, mut stream)) => {
             tracing::debug!(%host, %error, "a TLS client was refused");
             // Closing with unread input would reset the connection and lose the alert.
@@ -71,20 +75,19 @@ where
     }
 }
 
-/// The TLS server of the pod behind `host`, from its Secret as it is now, so that a rotation needs no restart.
-async fn certificate(gateway: &Gateway, host: &str) -> Result<std::sync::Arc<rustls::ServerConfig>, String> {
-    let (pod, secret): (Key, String) = {
+/// The pod behind `host` and its TLS server, from its Secret as it is now, so that a rotation needs no restart.
+async fn certificate(gateway: &Gateway, host: &str) -> Result<(Key, Arc<ServerConfig>), String> {
+    let (pod, secret) = {
         let world = gateway.shared.world();
         let pod = world.network.pod_named(host).ok_or("no such host")?;
-        let secret = world.processes.get(&pod).and_then(|process| process.launch.tls_secret.clone());
-        (pod, secret.ok_or("the component does not speak TLS")?)
+        let process = world.processes.get(&pod).ok_or("connection refused")?;
+        (pod, process.launch.tls_secret.clone().ok_or("the component does not speak TLS")?)
     };
     let secrets: Api<Secret> = Api::namespaced(gateway.shared.client.clone(), &pod.0);
     let data = secrets.get(&secret).await.map_err(|error| error.to_string())?.data.unwrap_or_default();
-    let text = |key: &str| {
-        let bytes = data.get(key).ok_or_else(|| format!("the Secret {secret} has no {key}"))?;
-        String::from_utf8(bytes.0.clone()).map_err(|error| error.to_string())
-    };
-    let identity = Identity { certificate: text("tls.crt")?, key: text("tls.key")? };
-    mutual(&text("ca.crt")?, &identity).map_err(|error| error.to_string())
+    let bytes = |key: &str| data.get(key).map(|bytes| bytes.0.as_slice()).unwrap_or_default();
+    let pem = Pem { ca: bytes(CA), certificate: bytes(CERTIFICATE), key: bytes(PRIVATE_KEY) };
+    let clock = gateway.shared.clock;
+    let config = tls::server(&pem, Arc::new(move || clock.now_ms())).map_err(|error| error.to_string())?;
+    Ok((pod, config))
 }

@@ -217,10 +217,17 @@ pub(super) fn health(cluster: &mut Cluster, call: &Call) -> Reply {
             name: &member.name,
             member_id: member.id,
             client_urls: member.started().then_some([member.client_url.as_str()]),
-            health: cluster.process_of(member.id).is_some_and(|(_, it)| it.serves()),
+            health: cluster.process_of(member.id).is_some_and(|(_, it)| it.serves())
+                && !locked_out(cluster, call, member),
         })
         .collect();
     wire::json_v1(200, &body).delayed(HEALTH_PING * silent as u64)
+}
+
+/// The member that is asked has no certificate and this one wants to see one.
+fn locked_out(cluster: &Cluster, call: &Call, member: &Member) -> bool {
+    let encrypted = |member: &Member| member.client_url.starts_with("https://");
+    encrypted(member) && cluster.member(call.member).is_some_and(|asked| asked.started() && !encrypted(asked))
 }
 
 /// It accepts the ping and does not answer.
