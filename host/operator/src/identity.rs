@@ -6,19 +6,25 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::Client;
 use serde::Deserialize;
 use tidepool_api::{certificates, names};
-use tidepool_model::Known;
 use tidepool_pd::{
     Error as PdError, Http,
     tls::{self, NowMs, Pem, TlsError},
 };
 
 use crate::{cluster::ClusterKey, store::Store};
+
+/// The API server has this long to send a Secret: as long as PD has for an answer.
+const READ_SECONDS_MAX: u64 = 5;
+
+/// Where Secrets cannot be watched, a client is made anew after this time.
+const UNSEEN_MS_MAX: u64 = 30_000;
 
 /// Why there is no client with a certificate.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +41,9 @@ pub enum IdentityError {
         #[source]
         source: Box<kube::Error>,
     },
+    /// The API server did not answer in time.
+    #[error("failed to read the Secret {0}: no answer within {READ_SECONDS_MAX} s")]
+    Timeout(String),
     /// What the API server sent is no Secret.
     #[error("failed to read the Secret {0}: the answer is none")]
     Answer(String),
@@ -67,10 +76,22 @@ pub struct Identities {
     kept: Mutex<BTreeMap<ClusterKey, Arc<tokio::sync::Mutex<Option<Kept>>>>>,
 }
 
-/// A client, and the version of the Secret that it was made when the watch showed.
+/// A client, and the version of the Secret that it was made of, as the watch showed it.
 struct Kept {
-    version: String,
+    version: Option<String>,
+    read_ms: u64,
     http: Http,
+}
+
+impl Kept {
+    /// Where the watch shows nothing, because it may not list Secrets, time decides.
+    fn serves(&self, seen: Option<&String>, now_ms: u64) -> bool {
+        match (&self.version, seen) {
+            (Some(made_of), Some(seen)) => made_of == seen,
+            (None, None) => now_ms.saturating_sub(self.read_ms) < UNSEEN_MS_MAX,
+            _ => false,
+        }
+    }
 }
 
 impl Identities {
@@ -92,13 +113,12 @@ impl Identities {
         // One reader at a time for a cluster; no cluster waits for another one's.
         let place = self.place(store, cluster);
         let mut kept = place.lock().await;
-        if let (Some(kept), Ok(Some(seen))) = (&*kept, &seen)
-            && kept.version == *seen
-        {
+        let (seen, now_ms) = (seen.ok().flatten(), (self.now)());
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.serves(seen.as_ref(), now_ms)) {
             return Ok(kept.http.clone());
         }
         let http = self.read(&cluster.namespace, &secret).await?;
-        *kept = version(seen).map(|version| Kept { version, http: http.clone() });
+        *kept = Some(Kept { version: seen, read_ms: now_ms, http: http.clone() });
         Ok(http)
     }
 
@@ -115,10 +135,6 @@ impl Identities {
         let tls = client_config(&self.api, namespace, secret, self.now.clone()).await?;
         self.http.secured(tls).ok_or(IdentityError::NoTls)
     }
-}
-
-fn version(seen: Known<Option<String>>) -> Option<String> {
-    seen.ok().flatten()
 }
 
 /// The TLS client that a Secret makes.
@@ -145,7 +161,8 @@ pub async fn client_config(
     let path = kube::core::request::Request::new(<Secret as kube::Resource>::url_path(&(), Some(namespace)));
     let request = path.get(secret, &kube::api::GetParams::default());
     let request = request.map_err(|error| failed(kube::Error::BuildRequest(error)))?;
-    let text = api.request_text(request).await.map_err(failed)?;
+    let read = tokio::time::timeout(Duration::from_secs(READ_SECONDS_MAX), api.request_text(request)).await;
+    let text = read.map_err(|_| IdentityError::Timeout(name.clone()))?.map_err(failed)?;
     let contents: Contents = serde_json::from_str(&text).map_err(|_| IdentityError::Answer(name.clone()))?;
     let bytes = |key: &str| contents.data.get(key).map(|bytes| bytes.0.as_slice()).unwrap_or_default();
     let pem = Pem {
@@ -154,4 +171,21 @@ pub async fn client_config(
         key: bytes(certificates::PRIVATE_KEY),
     };
     tls::client(&pem, now).map_err(|source| IdentityError::Tls { name, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_serves_as_long_as_its_secret_stays() {
+        let http = Http::network();
+        let (one, two) = ("1".to_owned(), "2".to_owned());
+        let kept = Kept { version: Some(one.clone()), read_ms: 0, http: http.clone() };
+        assert!(kept.serves(Some(&one), UNSEEN_MS_MAX * 2));
+        assert!(!kept.serves(Some(&two), 0));
+        assert!(!kept.serves(None, 0));
+        let unseen = Kept { version: None, read_ms: 0, http };
+        assert!(unseen.serves(None, UNSEEN_MS_MAX - 1) && !unseen.serves(None, UNSEEN_MS_MAX));
+    }
 }

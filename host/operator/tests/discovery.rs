@@ -8,7 +8,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body_util::Full;
 use kube::{
     Api, Client,
@@ -31,7 +31,6 @@ use tokio::{
     net::TcpStream,
     task::JoinHandle,
 };
-use tokio_rustls::TlsConnector;
 
 /// A running service with its surroundings.
 struct Bed {
@@ -190,29 +189,29 @@ async fn with_mutual_tls_only_those_with_a_certificate_are_answered() {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("discovery-tls");
     std::fs::create_dir_all(&folder).unwrap();
     let (authority, other) = (Authority::new("ca").unwrap(), Authority::new("other").unwrap());
-    let server = authority.issue("TiDB", &["demo-discovery.default.svc"]).unwrap();
+    let server = authority.issue("TiDB", &["127.0.0.1"]).unwrap();
     for (name, text) in [("ca.crt", authority.certificate()), ("tls.crt", server.certificate), ("tls.key", server.key)]
     {
         std::fs::write(folder.join(name), text).unwrap();
     }
     let bed = bed(Some(&folder)).await;
-    let ask = async |client: &Identity| -> std::io::Result<u16> {
+    let url = format!("https://{}/none", bed.questions);
+    let ask = async |client: &Identity| {
         let ca = authority.certificate();
         let pem = Pem { ca: ca.as_bytes(), certificate: client.certificate.as_bytes(), key: client.key.as_bytes() };
         let clock = Clock::system();
         let config = tls::client(&pem, Arc::new(move || clock.now_ms())).expect("a client");
-        let name = "demo-discovery.default.svc".try_into().expect("a name");
-        let mut stream = TlsConnector::from(config).connect(name, TcpStream::connect(bed.questions).await?).await?;
-        stream.write_all(b"GET /none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok(answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default())
+        let http = Http::network().secured(config).expect("the network has TLS");
+        http.send(Method::GET, &url, Bytes::new()).await
     };
-    assert_eq!(ask(&authority.issue("TiDB", &[]).unwrap()).await.unwrap(), 404);
-    assert!(ask(&other.issue("TiDB", &[]).unwrap()).await.is_err());
-    let mut plain = TcpStream::connect(bed.questions).await.unwrap();
-    plain.write_all(b"GET /none HTTP/1.1\r\n\r\n").await.unwrap();
-    let mut answer = Vec::new();
-    let _ = plain.read_to_end(&mut answer).await;
-    assert!(!answer.starts_with(b"HTTP"), "no answer in the clear");
+    assert_eq!(ask(&authority.issue("TiDB", &[]).unwrap()).await.unwrap().0, 404);
+    let refused = ask(&other.issue("TiDB", &[]).unwrap()).await.unwrap_err();
+    assert_eq!(refused.category(), "transport", "{}", refused.chain());
+    let plain = Http::network();
+    let unsent = plain.send(Method::GET, &url, Bytes::new()).await.unwrap_err();
+    assert_eq!(unsent.category(), "request", "{}", unsent.chain());
+    assert!(
+        plain.send(Method::GET, &url.replace("https", "http"), Bytes::new()).await.is_err(),
+        "no answer in the clear"
+    );
 }

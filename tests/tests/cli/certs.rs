@@ -81,3 +81,13 @@ fn certs_refuses_what_is_no_authority() {
     assert_eq!((ended.code, ended.out.as_str()), (Some(2), ""), "{}", ended.err);
     assert!(ended.err.contains("nothing"), "{}", ended.err);
 }
+
+#[test]
+fn the_demo_makes_certificates_for_a_cluster_that_brings_none() {
+    let file = repository(TLS).to_string_lossy().into_owned();
+    let ended = tidepool(&folder(), &["demo", "--exit-when-ready", "-f", &file]);
+    assert_eq!(ended.code, Some(0), "{}", ended.err);
+    assert!(ended.err.contains("brings no Secrets: made 6"), "{}", ended.err);
+    assert!(ended.err.contains("https://tls-pd.default:2379"), "PD is asked over TLS: {}", ended.err);
+    assert!(!ended.err.contains("PRIVATE KEY"));
+}

@@ -108,11 +108,11 @@ mod tests {
     use crate::cluster::ClusterKey;
 
     fn asked(modes: &[bool], wanted: bool) -> Vec<(bool, String)> {
-        let pod = |(ordinal, tls): (usize, &bool)| PodDetail {
-            host: format!("a-pd-{ordinal}.a-pd-peer"),
-            named: true,
-            tls: *tls,
-            ..PodDetail::default()
+        let pod = |(ordinal, tls): (usize, &bool)| {
+            let mut pod = PodDetail::default();
+            pod.host = format!("a-pd-{ordinal}.a-pd-peer");
+            (pod.named, pod.tls) = (true, *tls);
+            pod
         };
         let pods: Vec<PodDetail> = modes.iter().enumerate().map(pod).collect();
         let place = PdPlace {
