@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tidepool_api::labels::PVC_DEFER_DELETING;
 use tidepool_sim::audit::Entry;
 
 use crate::{
@@ -22,7 +23,8 @@ pub struct History {
     pub violations: Vec<String>,
     disturbed: bool,
     cluster_ids: BTreeMap<String, String>,
-    was_ready: BTreeSet<String>,
+    was_ready: BTreeMap<String, i64>,
+    deferred: BTreeSet<String>,
     wrong_since: BTreeMap<String, f64>,
     audited: usize,
 }
@@ -74,13 +76,12 @@ impl History {
         for Group { cluster, component, wanted, ready } in groups {
             let name = format!("{cluster}/{component}");
             if ready >= wanted {
-                self.was_ready.insert(name);
+                self.was_ready.insert(name, *wanted);
                 continue;
             }
-            if self.disturbed || !self.was_ready.contains(&name) {
-                continue;
-            }
-            let down = wanted - ready;
+            let Some(was) = self.was_ready.get(&name).filter(|_| !self.disturbed) else { continue };
+            // Those that are still to come are not down.
+            let down = wanted.min(was) - ready;
             match component.as_str() {
                 "pd" if down > 1 => self.broken("S1", &format!("{down} members of {cluster} are down at once")),
                 "tikv" if down > 1 => self.broken("S7", &format!("{down} stores of {cluster} are down at once")),
@@ -121,8 +122,8 @@ impl History {
         }
     }
 
-    /// S28: no Secret's contents. S12: claims are never deleted where the spec does not allow it, and no scenario's does. S19: every write has a
-    /// precondition.
+    /// S28: no Secret's contents. S12: claims are never deleted where the spec does not allow it, and no scenario's does, but
+    /// for those that a member left behind. S19: every write has a precondition.
     fn write(&mut self, entry: &Entry) {
         let Entry { user_agent, verb, resource, name, status, body, .. } = entry;
         self.secrets(&serde_json::to_string(entry).unwrap_or_default());
@@ -134,7 +135,10 @@ impl History {
             .iter()
             .any(|held| held["resourceVersion"].is_string() || held["uid"].is_string());
         let own = ["leases", "events", "tidbclusters/status"].contains(&resource.as_str());
-        if (verb.as_str(), resource.as_str()) == ("delete", "persistentvolumeclaims") {
+        if body["metadata"]["annotations"][PVC_DEFER_DELETING].is_string() {
+            self.deferred.insert(name.clone());
+        }
+        if (verb.as_str(), resource.as_str()) == ("delete", "persistentvolumeclaims") && !self.deferred.remove(name) {
             self.broken("S12", &format!("the claim {name} was deleted"));
         }
         if ["update", "patch", "delete"].contains(&verb.as_str()) && !guarded && !own {

@@ -301,9 +301,9 @@ fn a_cluster_that_is_taken_over_is_not_touched() {
 
 #[test]
 fn tls_is_not_switched_while_pd_has_several_members() {
-    let mut story = Story::at_rest(cluster(3));
+    let mut story = at_rest(3);
     story.edit(|spec| spec["tlsCluster"] = json!({"enabled": true}));
-    assert_eq!(story.run(), Vec::<String>::new());
+    assert_eq!(story.run(), [""; 0]);
     assert_eq!(story.waiting(), ["Manual"]);
     story.edit(|spec| spec["tlsCluster"] = json!({"enabled": false}));
     assert!(story.waiting().is_empty());
@@ -311,11 +311,11 @@ fn tls_is_not_switched_while_pd_has_several_members() {
 
 #[test]
 fn tls_is_switched_with_one_member() {
-    let mut story = Story::at_rest(cluster(1));
+    let mut story = at_rest(1);
     story.edit(|spec| spec["tlsCluster"] = json!({"enabled": true}));
     let done = story.run();
     assert!(done.iter().any(|line| line == "replace statefulset replicas=1 partition=0"), "{done:#?}");
-    let volumes = story.set()["spec"]["template"]["spec"]["volumes"].as_array().expect("volumes");
+    let volumes = story.set("c-pd")["spec"]["template"]["spec"]["volumes"].as_array().expect("volumes");
     assert!(volumes.iter().any(|volume| volume["name"] == "pd-tls"));
     assert!(story.waiting().is_empty());
 }
