@@ -23,6 +23,7 @@ pub struct Native {
 pub fn natives() -> Vec<Native> {
     vec![
         native::<policy_discovery::Discovery>(),
+        native::<policy_pdms::Pdms>(),
         native::<policy_pd::Pd>(),
         native::<policy_tikv::Tikv>(),
         native::<policy_tidb::Tidb>(),

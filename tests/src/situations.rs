@@ -124,9 +124,12 @@ macro_rules! situation {
     };
 }
 
+mod pdms;
+
 /// All situations.
 pub fn all() -> Vec<Situation> {
     let mut all = discovery();
+    all.extend(pdms::all());
     all.extend(pd());
     all.extend(pd_members());
     all.extend(tikv());

@@ -104,16 +104,15 @@ pub fn status(status: &Value) -> Vec<String> {
         let text = |key: &str| condition[key].as_str().unwrap_or_default().to_owned();
         lines.push(format!("{}={} {}: {}", text("type"), text("status"), text("reason"), text("message")));
     }
-    for component in ["pd", "tikv", "tidb"] {
-        let of = &status[component];
-        if of.is_null() {
-            continue;
-        }
+    let parts = ["tso", "scheduling"].map(|service| (service, &status["pdms"][service]));
+    let components = ["pd", "tikv", "tidb"].map(|component| (component, &status[component]));
+    for (component, of) in parts.into_iter().chain(components).filter(|(_, of)| !of.is_null()) {
         let set = &of["statefulSet"];
         let mut line = format!("{component}: {} {}/{}", text(&of["phase"]), set["readyReplicas"], set["replicas"]);
         for (kind, key) in [("members", "members"), ("stores", "stores"), ("tombstones", "tombstoneStores")] {
-            if let Some(found) = of[key].as_object() {
-                line = format!("{line}, {kind} {}", found.len());
+            let number = of[key].as_object().map(serde_json::Map::len);
+            if let Some(number) = number.or_else(|| of[key].as_array().map(Vec::len)) {
+                line = format!("{line}, {kind} {number}");
             }
         }
         lines.push(line);

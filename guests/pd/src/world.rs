@@ -18,11 +18,14 @@ const ACTIONS: [&str; 7] =
 
 /// What the policy reads and may do.
 pub fn descriptor() -> Descriptor {
+    // PD's services that run apart from it are upgraded before it (safety rule S23).
+    let after = [Component::Discovery.name(), "pdms"];
     Descriptor {
+        after: after.map(str::to_owned).to_vec(),
         probes: vec![Probe { path: "/pd/api/v2/ready".to_owned(), port: u16::try_from(PD_CLIENT).unwrap_or_default() }],
         pd: vec![PdRead::Members, PdRead::Cluster],
         status: vec!["clusterID".to_owned(), Component::Pd.name().to_owned()],
-        ..world::descriptor(Component::Pd, env!("CARGO_PKG_VERSION"), &[Component::Discovery], &ACTIONS)
+        ..world::descriptor(Component::Pd, env!("CARGO_PKG_VERSION"), &[], &ACTIONS)
     }
 }
 

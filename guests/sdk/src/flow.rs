@@ -4,7 +4,7 @@
 use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Service};
 use tidepool_api::{
     labels,
-    status::{CommonStatus, PdStatus, TidbStatus, TikvStatus},
+    status::{CommonStatus, PdStatus, PdmsStatus, TidbStatus, TikvStatus},
 };
 
 use crate::{
@@ -43,6 +43,17 @@ impl ComponentStatus for PdStatus {
         self.synced = false;
         self.members.clear();
         self.leader = Default::default();
+    }
+}
+
+impl ComponentStatus for PdmsStatus {
+    fn common(&mut self) -> &mut CommonStatus {
+        &mut self.common
+    }
+
+    fn forget_members(&mut self) {
+        self.synced = false;
+        self.members.clear();
     }
 }
 

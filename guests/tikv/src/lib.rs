@@ -93,6 +93,11 @@ fn may_run(world: &World<'_>, plan: &mut Plan) -> bool {
         plan.wait(wait::on(Reason::PdUnavailable, cluster.member_name(Component::Pd), message));
         return false;
     }
+    if let (Some(service), None) = (cluster.service_without_members(), &world.set) {
+        let message = format!("stores start when {service} has a member");
+        plan.wait(wait::on(Reason::OtherComponent, service.name(), message));
+        return false;
+    }
     if cluster.spec.recovery_mode && cluster.annotation(TIKV_VOLUMES_READY).is_none() {
         let message = "stores start when their volumes are restored";
         plan.wait(wait::on(Reason::Manual, "spec.recoveryMode", message));

@@ -10,8 +10,10 @@ use crate::status::ClusterCondition;
 pub const READY: &str = "Ready";
 
 /// Components that decide about readiness, in the order in which they are asked, with reason and message when they are not ready.
-const ASKED: [(Component, &str, &str); 6] = [
+const ASKED: [(Component, &str, &str); 8] = [
     (Component::Pd, "PDUnhealthy", "PD(s) are not healthy"),
+    (Component::Tso, "PDMSUnhealthy", "TSO server(s) are not members, or are being replaced"),
+    (Component::Scheduling, "PDMSUnhealthy", "scheduling server(s) are not members, or are being replaced"),
     (Component::Tikv, "TiKVStoreNotUp", "TiKV store(s) are not up"),
     (Component::Tidb, "TiDBUnhealthy", "TiDB(s) are not healthy"),
     (Component::Tiflash, "TiFlashStoreNotUp", "TiFlash store(s) are not up"),
@@ -34,10 +36,18 @@ pub fn ready(cluster: &TidbCluster) -> ClusterCondition {
     if UP_TO_DATE.into_iter().any(|kind| is_updating(cluster, kind)) {
         return condition("False", "StatefulSetNotUpToDate", "Statefulset(s) are in progress");
     }
-    let unready = ASKED.into_iter().find(|(kind, ..)| cluster.component(*kind).is_some() && !cluster.all_ready(*kind));
+    let unready = ASKED.into_iter().find(|(kind, ..)| is_wanted(cluster, *kind) && !cluster.all_ready(*kind));
     match unready {
         Some((_, reason, message)) => condition("False", reason, message),
         None => condition("True", READY, "TiDB cluster is fully up and running"),
+    }
+}
+
+/// Whether the cluster has the component. Services that PD runs itself have nothing of their own.
+fn is_wanted(cluster: &TidbCluster, kind: Component) -> bool {
+    match kind {
+        Component::Tso | Component::Scheduling => cluster.runs_apart(kind),
+        _ => cluster.component(kind).is_some(),
     }
 }
 

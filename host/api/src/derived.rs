@@ -149,7 +149,11 @@ impl TidbCluster {
                 .pump
                 .as_ref()
                 .is_some_and(|s| are_all(s.members.len(), wanted) && s.members.iter().all(|m| m.state == PUMP_ONLINE)),
-            Component::Discovery | Component::Tso | Component::Scheduling => false,
+            Component::Tso | Component::Scheduling => status.pdms.get(kind.name()).is_some_and(|s| {
+                // PD comes after its services in an upgrade: until theirs is over, it has not begun.
+                are_all(s.members.len(), wanted) && s.common.phase == Phase::NORMAL
+            }),
+            Component::Discovery => false,
         }
     }
 

@@ -239,6 +239,19 @@ fn suspended_means_asked_for_and_gone() {
 }
 
 #[test]
+fn services_that_run_apart_are_ready_when_all_are_members_and_no_pod_is_being_replaced() {
+    let reason = |mode: &str, phase: &str, members: &[&str]| {
+        let spec = json!({"pd": {"replicas": 0, "mode": mode}, "pdms": [{"name": "tso", "replicas": 2}]});
+        let status = json!({"pd": {}, "pdms": {"tso": {"name": "tso", "phase": phase, "members": members}}});
+        conditions::ready(&with_status(spec, status)).reason
+    };
+    assert_eq!(reason("ms", "Normal", &["http://a:2379", "http://b:2379"]), "Ready");
+    assert_eq!(reason("ms", "Upgrade", &["http://a:2379", "http://b:2379"]), "PDMSUnhealthy");
+    assert_eq!(reason("ms", "Normal", &["http://a:2379"]), "PDMSUnhealthy");
+    assert_eq!(reason("", "Scale", &[]), "Ready", "PD runs them itself");
+}
+
+#[test]
 fn readiness_asks_the_components_in_order() {
     let mut cluster = with_status(
         json!({"pd": {"replicas": 1}, "tikv": {"replicas": 1}, "pump": {"replicas": 1}}),

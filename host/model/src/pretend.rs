@@ -138,7 +138,7 @@ impl World {
     /// Removes claims that were deleted and that no pod uses any more.
     fn release(&mut self) {
         let deleted = self.of_kind("PersistentVolumeClaim").filter(|c| !c["metadata"]["deletionTimestamp"].is_null());
-        let free = deleted.map(|claim| self::name(claim)).filter(|c| !self.of_kind("Pod").any(|pod| uses(pod, c)));
+        let free = deleted.map(self::name).filter(|c| !self.of_kind("Pod").any(|pod| uses(pod, c)));
         for claim in free.map(str::to_owned).collect::<Vec<_>>() {
             self.remove("PersistentVolumeClaim", &claim);
         }

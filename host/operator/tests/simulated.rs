@@ -77,6 +77,7 @@ async fn bed(cluster: &Value) -> Bed {
     let simulation = Simulation::start(options).await.expect("a simulation");
     let policies = Shipped(vec![
         native::<policy_discovery::Discovery>(),
+        native::<policy_pdms::Pdms>(),
         native::<policy_pd::Pd>(),
         native::<policy_tikv::Tikv>(),
         native::<policy_tidb::Tidb>(),

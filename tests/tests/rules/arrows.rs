@@ -29,7 +29,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
 const POLICY: &[&str] = &["tidepool-api", "tidepool-sdk"];
 
 /// Tests may also use these; nothing that is shipped does. The operator's run with native policies on the simulator.
-const IN_TESTS: [(&str, &[&str]); 3] = [
+const IN_TESTS: [(&str, &[&str]); 4] = [
     (
         "tidepool-operator",
         &[
@@ -37,6 +37,7 @@ const IN_TESTS: [(&str, &[&str]); 3] = [
             "tidepool-sdk",
             "policy-discovery",
             "policy-pd",
+            "policy-pdms",
             "policy-tikv",
             "policy-tidb",
             "policy-housekeeping",
@@ -45,6 +46,7 @@ const IN_TESTS: [(&str, &[&str]); 3] = [
     ("tidepool-api", &["tidepool-api"]),
     // Its stories are those of a whole cluster.
     ("policy-tikv", &["policy-pd", "policy-tidb"]),
+    ("policy-pdms", &["policy-pd"]),
 ];
 
 /// Crates that must not be reached from these, over any number of steps.
