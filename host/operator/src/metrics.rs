@@ -1,7 +1,12 @@
-//! Metrics of the operator. Labels are fixed sets: components that have a policy, verbs of the contract, categories of
-//! errors. No name of an object or cluster is a label, so nobody can make the number of series grow.
+//! Metrics of the operator. Labels are small sets: components that have a policy, verbs of the contract, categories of
+//! errors, and reasons of waits up to a limit. No name of an object or cluster is a label, so nobody can make the number
+//! of series grow.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -13,6 +18,13 @@ use crate::progress::Progress;
 
 /// Seconds: a decision takes tens of microseconds, a round with a dead PD takes its timeouts.
 const BUCKETS: [f64; 13] = [0.000_05, 0.000_2, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0];
+
+/// Pairs of component and reason that are told apart. The shipped policies have some dozens; a policy that makes up a
+/// reason for each round must not wear out the reader of the metrics.
+const WAITS_MAX: usize = 256;
+
+/// The reason of all waits beyond [`WAITS_MAX`].
+const OTHER_REASON: &str = "Other";
 
 /// Label `result`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -39,11 +51,13 @@ pub struct ActionLabels {
     pub result: &'static str,
 }
 
-/// Label `component`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct ComponentLabel {
-    /// Component.
+/// Labels of what is waited for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, EncodeLabelSet)]
+pub struct WaitLabels {
+    /// Component that waits.
     pub component: String,
+    /// Why, as in the status.
+    pub reason: String,
 }
 
 /// All metrics of one operator.
@@ -60,7 +74,9 @@ pub struct Metrics {
     /// Actions by result.
     pub actions: Family<ActionLabels, Counter>,
     /// Things that are waited for, over all clusters.
-    pub waiting: Family<ComponentLabel, Gauge>,
+    pub waiting: Family<WaitLabels, Gauge>,
+    /// The waits that have been told, so that those which ended go to 0.
+    waits: Mutex<BTreeSet<WaitLabels>>,
     /// Clusters that are seen.
     pub clusters: Gauge,
     /// 1 while this instance leads.
@@ -79,6 +95,7 @@ impl Default for Metrics {
             decision_seconds: Histogram::new(BUCKETS),
             actions: Family::default(),
             waiting: Family::default(),
+            waits: Mutex::default(),
             clusters: Gauge::default(),
             leader: Gauge::default(),
             status_writes: Counter::default(),
@@ -113,12 +130,21 @@ impl Metrics {
     /// Sets what is counted over all clusters.
     pub fn progressed(&self, all: &Progress) {
         self.clusters.set(all.len().try_into().unwrap_or(i64::MAX));
-        let mut waiting: BTreeMap<&str, i64> = BTreeMap::new();
+        let mut known = self.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts: BTreeMap<WaitLabels, i64> = known.iter().map(|labels| (labels.clone(), 0)).collect();
         for component in all.values().flat_map(|cluster| &cluster.components) {
-            *waiting.entry(&component.component).or_default() += i64::try_from(component.waiting.len()).unwrap_or(0);
+            for on in &component.waiting {
+                let component = component.component.clone();
+                let mut labels = WaitLabels { component, reason: on.reason.clone() };
+                if counts.len() >= WAITS_MAX && !counts.contains_key(&labels) {
+                    OTHER_REASON.clone_into(&mut labels.reason);
+                }
+                *counts.entry(labels).or_default() += 1;
+            }
         }
-        for (component, count) in waiting {
-            self.waiting.get_or_create(&ComponentLabel { component: component.to_owned() }).set(count);
+        for (labels, count) in counts {
+            self.waiting.get_or_create(&labels).set(count);
+            known.insert(labels);
         }
     }
 
@@ -129,7 +155,7 @@ impl Metrics {
         registry.register("decisions", "Decisions of policies, by outcome", self.decisions.clone());
         registry.register("decision_seconds", "Duration of a decision", self.decision_seconds.clone());
         registry.register("actions", "Actions of plans, by result", self.actions.clone());
-        registry.register("waiting", "Things that are waited for", self.waiting.clone());
+        registry.register("waiting", "Things that are waited for, by component and reason", self.waiting.clone());
         registry.register("clusters", "TidbClusters that are seen", self.clusters.clone());
         registry.register("leader", "1 while this instance leads", self.leader.clone());
         registry.register("status_writes", "Writes of a TidbCluster's status", self.status_writes.clone());
@@ -138,7 +164,15 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tidepool_model::WaitingOn;
+
     use super::*;
+    use crate::{
+        cluster::ClusterKey,
+        progress::{ClusterProgress, ComponentProgress},
+    };
 
     #[test]
     fn metrics_are_text_that_prometheus_reads() {
@@ -149,5 +183,34 @@ mod tests {
         assert!(text.contains(r#"tidepool_decisions_total{component="pd",outcome="plan"} 1"#), "{text}");
         assert!(text.contains(r#"tidepool_actions_total{verb="create",result="ok"} 1"#), "{text}");
         assert!(text.ends_with("# EOF\n"));
+    }
+
+    fn waiting(reasons: impl IntoIterator<Item = String>) -> Progress {
+        let on = |reason| WaitingOn { reason, subject: String::new(), message: String::new(), deadline_ms: None };
+        let waiting = reasons.into_iter().map(on).collect();
+        let component = ComponentProgress { component: "pd".into(), waiting, ..ComponentProgress::default() };
+        let cluster = ClusterProgress { components: vec![component], ..ClusterProgress::default() };
+        let key = ClusterKey { namespace: "tidb".into(), name: "basic".into() };
+        Progress::from([(key, Arc::new(cluster))])
+    }
+
+    #[test]
+    fn waits_are_counted_by_reason_and_go_to_nothing_when_they_end() {
+        let metrics = Metrics::default();
+        let shown = |count: i64| format!(r#"tidepool_waiting{{component="pd",reason="PodsNotReady"}} {count}"#);
+        metrics.progressed(&waiting(["PodsNotReady".into(), "PodsNotReady".into()]));
+        assert!(metrics.text().contains(&shown(2)), "{}", metrics.text());
+        metrics.progressed(&Progress::new());
+        assert!(metrics.text().contains(&shown(0)), "the cluster is gone: {}", metrics.text());
+    }
+
+    #[test]
+    fn a_policy_that_makes_up_reasons_cannot_make_the_metrics_grow() {
+        let metrics = Metrics::default();
+        for round in 0..10 {
+            metrics.progressed(&waiting((0..100).map(|number| format!("Reason{round}-{number}"))));
+        }
+        let lines = metrics.text().lines().filter(|line| line.starts_with("tidepool_waiting{")).count();
+        assert_eq!(lines, WAITS_MAX + 1);
     }
 }

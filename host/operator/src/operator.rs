@@ -1,9 +1,18 @@
 //! The operator as a whole: watches, leader election, rounds, and what is seen of them from outside.
 
-use std::{collections::BTreeSet, future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::Future,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use kube::Client;
+use tidepool_model::plan::EventType;
 use tidepool_pd::Http;
+use tidepool_policy::Refused;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
@@ -115,6 +124,7 @@ pub struct Operator {
     config: Config,
     engine: Arc<Engine>,
     queue: Arc<Queue>,
+    listener: Mutex<Option<TcpListener>>,
 }
 
 impl Operator {
@@ -139,7 +149,7 @@ impl Operator {
             resync: config.resync,
             store,
         });
-        Self { config, engine, queue }
+        Self { config, engine, queue, listener: Mutex::default() }
     }
 
     /// What is going on in each cluster, as it changes.
@@ -157,6 +167,35 @@ impl Operator {
         self.engine.recorder.clone()
     }
 
+    /// Takes the address for metrics already now, and answers with it: port 0 becomes a free one. None if none is wanted.
+    ///
+    /// # Errors
+    /// When the address cannot be used.
+    pub async fn listen(&self) -> Result<Option<SocketAddr>, RunError> {
+        let Some(address) = self.config.listen else { return Ok(None) };
+        let failed = |source| RunError::Listen { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let actual = listener.local_addr().map_err(failed)?;
+        *self.listener() = Some(listener);
+        Ok(Some(actual))
+    }
+
+    fn listener(&self) -> std::sync::MutexGuard<'_, Option<TcpListener>> {
+        self.listener.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells all clusters by an event that a policy file was refused; the policies are as they were.
+    pub async fn tell_refused(&self, refused: &Refused) {
+        let clusters: Vec<_> =
+            self.engine.store.clusters().iter().filter_map(|key| self.engine.store.cluster(key)).collect();
+        let message = format!("the old policy goes on: {refused}");
+        for cluster in clusters {
+            if let Some(events) = &self.engine.events {
+                events.publish(&cluster, EventType::Warning, "PolicyRefused", &message).await;
+            }
+        }
+    }
+
     /// Works until `shutdown` is ready; rounds that are under way are ended first.
     ///
     /// # Errors
@@ -164,8 +203,10 @@ impl Operator {
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tasks = JoinSet::new();
-        if let Some(address) = self.config.listen {
-            let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
+        if self.listener().is_none() {
+            self.listen().await?;
+        }
+        if let Some(listener) = self.listener().take() {
             tasks.spawn(serve::serve(listener, self.engine.metrics.clone(), self.engine.store.clone()));
         }
         let swapped = self.listen_to_changes();

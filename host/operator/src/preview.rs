@@ -1,5 +1,7 @@
 //! What the policies would do now: a round whose actions are noted instead of carried out.
 
+mod dry_run;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
@@ -114,7 +116,9 @@ pub async fn plan(config: &Config, cluster: Value) -> Result<Preview, PreviewErr
     }
     let Config { policies, settings, executor, now_ms, .. } = config.clone();
     let world = Arc::new(Network::of(config, store.clone()));
-    preview(store, world, Deciders { policies, settings, executor, now_ms }, cluster).await
+    let mut preview = preview(store, world, Deciders { policies, settings, executor, now_ms }, cluster).await?;
+    dry_run::complete(&config.client, &mut preview).await;
+    Ok(preview)
 }
 
 /// Who decides in a preview, and how.

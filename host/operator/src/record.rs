@@ -5,10 +5,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File, OpenOptions},
-    io::{BufWriter, Write},
+    fs::{self, OpenOptions},
+    io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use tidepool_model::{
@@ -28,6 +31,8 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 #[derive(Default)]
 pub struct Recorder {
     directory: Option<PathBuf>,
+    /// A write to the folder has failed; said once, not with every decision.
+    failed: AtomicBool,
     kept: Mutex<BTreeMap<(ClusterKey, String), VecDeque<Kept>>>,
 }
 
@@ -43,7 +48,7 @@ struct Kept {
 impl Recorder {
     /// Records in memory, and as JSON lines in `directory` if there is one.
     pub fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, kept: Mutex::default() }
+        Self { directory, ..Self::default() }
     }
 
     /// Keeps a decision.
@@ -71,11 +76,18 @@ impl Recorder {
             ring.push_back(decision.clone());
             !repeats
         };
-        if let (true, Some(directory)) = (new, &self.directory)
-            && let Err(error) = append(directory, cluster, component, decision)
+        if let (true, Some(directory)) = (new, &self.directory) {
+            self.told(directory, append(directory, cluster, component, decision));
+        }
+    }
+
+    /// Deciding goes on without a record rather than stopping because a disk is full.
+    fn told(&self, directory: &Path, written: std::io::Result<()>) {
+        if let Err(error) = written
+            && !self.failed.swap(true, Ordering::Relaxed)
         {
-            // Deciding goes on without a record rather than stopping because a disk is full.
-            tracing::warn!(%cluster, component, %error, "failed to write a record");
+            let directory = directory.display();
+            tracing::error!(%error, "failed to write a record to {directory}; decisions are missing there from now on");
         }
     }
 
@@ -125,9 +137,10 @@ fn append(directory: &Path, cluster: &ClusterKey, component: &str, decision: Kep
     if fs::metadata(&path).is_ok_and(|file| file.len() > FILE_BYTES_MAX) {
         fs::rename(&path, path.with_extension("jsonl.old"))?;
     }
-    let mut file: BufWriter<File> = BufWriter::new(OpenOptions::new().create(true).append(true).open(&path)?);
-    let record = decision.finish(cluster, component)?;
-    serde_json::to_writer(&mut file, &record)?;
-    file.write_all(b"\n")?;
-    file.flush()
+    let mut line = serde_json::to_vec(&decision.finish(cluster, component)?)?;
+    line.push(b'\n');
+    let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
+    let whole = file.metadata()?.len();
+    // Of a full disk's half a record nothing stays: the next one would be read as its end.
+    file.write_all(&line).inspect_err(|_| drop(file.set_len(whole)))
 }

@@ -274,12 +274,11 @@ impl Engine {
     async fn tell(&self, round: &Round, old: &Value, waits: &[Wait]) {
         let Some(events) = &self.events else { return };
         for wait in crate::status::new_waits(old, waits) {
-            let message = format!("{}: {}", wait.component, wait.on.message);
             let (kind, reason) = match Failure::event(&wait.on.reason) {
                 Some(reason) => (EventType::Warning, reason),
-                None => (EventType::Normal, "Waiting"),
+                None => (EventType::Normal, wait.on.reason.as_str()),
             };
-            events.publish(&round.cluster, kind, reason, &message).await;
+            events.publish(&round.cluster, kind, reason, &wait.text_with_deadline()).await;
         }
         for step in &round.steps {
             let before = old["policies"][&step.component].as_str();

@@ -14,6 +14,9 @@ pub const RECONCILED: &str = "Reconciled";
 /// Longest message in the status.
 const MESSAGE_CHARS_MAX: usize = 1024;
 
+/// Reason of a wait for a person who has to change the TidbCluster.
+pub const INVALID_SPEC: &str = "InvalidSpec";
+
 /// One component's wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -21,6 +24,20 @@ pub struct Wait {
     pub component: String,
     /// For what.
     pub on: WaitingOn,
+}
+
+impl Wait {
+    /// Who waits for what, for people. A fault of the spec names its field; who found it does not matter.
+    pub fn text(&self) -> String {
+        let Self { component, on } = self;
+        if on.reason == INVALID_SPEC { on.message.clone() } else { format!("{component}: {}", on.message) }
+    }
+
+    /// The same, with the time until when.
+    pub fn text_with_deadline(&self) -> String {
+        let until = self.on.deadline_ms.map(|ms| format!(" (until {})", timestamp(ms)));
+        self.text() + &until.unwrap_or_default()
+    }
 }
 
 /// The time as Kubernetes writes it: RFC 3339, whole seconds.
@@ -98,7 +115,7 @@ pub fn set_policies(status: &mut Value, digests: &BTreeMap<String, String>) {
 pub fn set_reconciled(status: &mut Value, waits: &[Wait], now_ms: u64) {
     let (state, reason, message) = match waits.first() {
         None => ("True", "Reconciled", String::new()),
-        Some(Wait { component, on }) => ("False", on.reason.as_str(), format!("{component}: {}", on.message)),
+        Some(wait) => ("False", wait.on.reason.as_str(), wait.text()),
     };
     let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
     let old = host_condition(status);

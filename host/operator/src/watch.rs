@@ -29,6 +29,9 @@ const RETRY_MS_MIN: u64 = 500;
 /// A watch that keeps failing is tried again at least this often.
 const RETRY_MS_MAX: u64 = 30_000;
 
+/// The status of an API server that does not know any more what came after a version.
+const GONE: u16 = 410;
+
 /// What the host itself needs to see, whatever the policies ask for: it builds pod rows and checks plans from these, and
 /// follows owners through them.
 const NEEDED: [(&str, &str); 5] = [
@@ -145,11 +148,24 @@ async fn follow<T>(
                 }
             }
             Err(error) => {
-                tracing::warn!(kind = key.kind.kind, %error, "failed to watch");
+                retry.tell(&key.kind, &error);
                 retry.wait().await;
             }
         }
     }
+}
+
+fn chain(error: &watcher::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        let cause = error.to_string();
+        if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+        source = error.source();
+    }
+    text
 }
 
 /// The pause after a failure.
@@ -164,6 +180,16 @@ impl Default for Retry {
 }
 
 impl Retry {
+    /// Warns of the first failure in a row. That the API server has forgotten where a watch was is usual after a pause.
+    fn tell(&self, kind: &Kind, error: &watcher::Error) {
+        let kind = kind.kind.as_str();
+        if self.ms == RETRY_MS_MIN && !matches!(error, watcher::Error::WatchError(status) if status.code == GONE) {
+            tracing::warn!(kind, error = chain(error), "failed to watch; trying again until it works");
+        } else {
+            tracing::debug!(kind, error = chain(error), "failed to watch");
+        }
+    }
+
     async fn wait(&mut self) {
         tokio::time::sleep(Duration::from_millis(self.ms)).await;
         self.ms = (self.ms * 2).min(RETRY_MS_MAX);

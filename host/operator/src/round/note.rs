@@ -192,7 +192,7 @@ impl Failure {
     /// The failure as something that is waited for: a person, a better policy, an API that answers.
     pub(super) fn wait(&self, component: &str) -> Option<WaitingOn> {
         let (reason, subject, message) = match self {
-            Self::InvalidSpec(text) => ("InvalidSpec", "tidbcluster".to_owned(), text.clone()),
+            Self::InvalidSpec(text) => (status::INVALID_SPEC, "tidbcluster".to_owned(), text.clone()),
             Self::Fault(text) => ("PolicyFault", format!("policy/{component}"), text.clone()),
             Self::Refused(text) => ("PlanRefused", format!("policy/{component}"), text.clone()),
             // Nobody waits for it: the next round comes at once.
@@ -205,7 +205,7 @@ impl Failure {
     /// The reason of the event for a wait with this reason, if it is a failure.
     pub(super) fn event(reason: &str) -> Option<&'static str> {
         match reason {
-            "InvalidSpec" => Some("FailedValidation"),
+            status::INVALID_SPEC => Some("FailedValidation"),
             "PolicyFault" => Some("PolicyFault"),
             "PlanRefused" => Some("PlanRefused"),
             "ApplyFailed" => Some("ApplyFailed"),

@@ -108,6 +108,11 @@ impl Api {
         let parameters = parts.uri.query().unwrap_or_default();
         query.label = parameter(parameters, "labelSelector")
             .and_then(|label| label.split_once('=').map(|(key, value)| (key.into(), value.into())));
+        if parameter(parameters, "dryRun").is_some() {
+            let mut stored = body;
+            stored["filledIn"] = json!("by the server");
+            return ok(stored);
+        }
         let mut state = self.state.lock().unwrap();
         let called = format!("{} {}/{name}{subresource}", parts.method, query.plural);
         if parts.method != Method::GET {

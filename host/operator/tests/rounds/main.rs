@@ -334,7 +334,8 @@ async fn waits_show_in_status_and_as_one_event_and_their_deadline_brings_a_round
     assert_eq!(bed.status()["waiting"], Value::Null, "the deadline brought a round before the resync");
     let events = bed.api.all("events");
     assert_eq!(events.len(), 1);
-    assert_eq!(events[0]["message"], "pd: it starts");
+    assert_eq!(events[0]["reason"], "PodsNotReady");
+    assert_eq!(events[0]["message"], "pd: it starts (until 2026-01-01T00:00:10Z)");
 }
 
 #[tokio::test(start_paused = true)]
@@ -421,7 +422,8 @@ async fn a_preview_shows_what_would_be_written_and_writes_nothing() {
     let change = &preview.components[0].changes[0];
     assert_eq!((change.verb, change.subject.as_str()), ("replace", "configmap/basic-pd"));
     assert_eq!(change.before.as_ref().expect("there")["data"]["a"], "old");
-    assert_eq!(change.after.as_ref().expect("there")["data"]["a"], "x");
+    let after = change.after.as_ref().expect("there");
+    assert_eq!((&after["data"]["a"], &after["filledIn"]), (&json!("x"), &json!("by the server")));
     assert_eq!(bed.api.writes(), Vec::<String>::new());
 
     let Config { policies, settings, executor, now_ms, .. } = bed.config.clone();
@@ -517,7 +519,7 @@ async fn what_is_waited_for_is_a_metric() {
     let bed = bed(vec![policy("pd", |_| Outcome::InvalidSpec("spec.pd.replicas: negative".into()))]);
     seconds(5).await;
     let text = bed.operator.metrics().text();
-    assert!(text.contains(r#"tidepool_waiting{component="pd"} 1"#), "{text}");
+    assert!(text.contains(r#"tidepool_waiting{component="pd",reason="InvalidSpec"} 1"#), "{text}");
     assert!(text.contains("tidepool_clusters 1"), "{text}");
     assert_eq!(bed.status()["conditions"][0]["reason"], "InvalidSpec");
 }
