@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -44,8 +44,15 @@ pub struct AuditLog {
 
 #[derive(Default)]
 struct Inner {
-    file: Option<File>,
+    file: Option<Sink>,
     entries: Vec<Entry>,
+}
+
+struct Sink {
+    path: PathBuf,
+    file: File,
+    /// A write has failed; said once, not with every request.
+    failed: bool,
 }
 
 impl AuditLog {
@@ -54,18 +61,15 @@ impl AuditLog {
     /// # Errors
     /// When the file cannot be created.
     pub fn to_file(path: &Path) -> std::io::Result<Self> {
-        let file = Some(File::create(path)?);
+        let file = Some(Sink { path: path.to_owned(), file: File::create(path)?, failed: false });
         Ok(Self { inner: Arc::new(Mutex::new(Inner { file, entries: Vec::new() })) })
     }
 
     /// Notes `entry`. A full disk must not stop the simulation, so a failed write is only logged.
     pub fn record(&self, entry: Entry) {
         let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = &mut inner.file {
-            let line = serde_json::to_string(&entry).unwrap_or_default();
-            if let Err(error) = writeln!(file, "{line}") {
-                tracing::warn!(%error, "failed to write the audit log");
-            }
+        if let Some(sink) = &mut inner.file {
+            sink.write(&entry);
         }
         if inner.entries.len() < ENTRIES_IN_MEMORY_MAX {
             inner.entries.push(entry);
@@ -81,5 +85,18 @@ impl AuditLog {
     pub fn entries_from(&self, seen: usize) -> Vec<Entry> {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         inner.entries.get(seen..).unwrap_or_default().to_vec()
+    }
+}
+
+impl Sink {
+    fn write(&mut self, entry: &Entry) {
+        let mut line = serde_json::to_string(entry).unwrap_or_default();
+        line.push('\n');
+        if let Err(error) = self.file.write_all(line.as_bytes())
+            && !std::mem::replace(&mut self.failed, true)
+        {
+            let path = self.path.display();
+            tracing::error!(%error, "failed to write the audit log {path}; it is not complete from now on");
+        }
     }
 }

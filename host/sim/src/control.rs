@@ -150,7 +150,7 @@ fn spec_id(definition: &serde_json::Value) -> u64 {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The state folder cannot be used.
-    #[error("failed to read the state in {path}")]
+    #[error("failed to use the state in {path}")]
     Load {
         /// The folder.
         path: PathBuf,

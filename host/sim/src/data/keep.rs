@@ -18,6 +18,8 @@ const FILE: &str = "data-plane.json";
 pub struct Keeper {
     path: PathBuf,
     written: String,
+    /// The last attempt failed; said once, not each time.
+    failing: bool,
 }
 
 impl Keeper {
@@ -27,7 +29,7 @@ impl Keeper {
     /// When the folder cannot be used or its content is not a state.
     pub fn open(dir: &Path, seed: Seed) -> std::io::Result<(Self, World)> {
         std::fs::create_dir_all(dir)?;
-        let keeper = Self { path: dir.join(FILE), written: String::new() };
+        let keeper = Self { path: dir.join(FILE), written: String::new(), failing: false };
         let text = match std::fs::read_to_string(&keeper.path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok((keeper, World::new(seed))),
@@ -52,9 +54,14 @@ impl Keeper {
         }
         let beside = self.path.with_extension("new");
         let saved = std::fs::write(&beside, &text).and_then(|()| std::fs::rename(&beside, &self.path));
+        let failed = std::mem::replace(&mut self.failing, saved.is_err());
         match saved {
             Ok(()) => self.written = text,
-            Err(error) => tracing::warn!(%error, path = %self.path.display(), "failed to save the data plane"),
+            Err(error) if !failed => {
+                let path = self.path.display();
+                tracing::error!(%error, "failed to write {path}; what happens from now on may not survive a restart");
+            }
+            Err(_) => {}
         }
     }
 }

@@ -148,7 +148,7 @@ fn build_node(index: usize, zones: usize, clock: Clock) -> Value {
             "nodeInfo": {
                 "machineID": "", "systemUUID": "", "bootID": "", "kernelVersion": "6.8.0", "operatingSystem": "linux",
                 "osImage": "Tidepool simulator", "containerRuntimeVersion": "simulated://1.0.0", "architecture": "amd64",
-                "kubeletVersion": "v1.33.0", "kubeProxyVersion": "",
+                "kubeletVersion": "v1.36.2", "kubeProxyVersion": "",
             },
         },
     })

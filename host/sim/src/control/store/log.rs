@@ -4,7 +4,7 @@
 //! shortened file is written beside the old one and renamed over it.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, BufRead, BufReader, BufWriter, Write},
     path::{Path, PathBuf},
 };
@@ -16,6 +16,8 @@ use serde_json::Value;
 const GROWTH_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 const FILE: &str = "objects.jsonl";
+
+const LOCK: &str = "lock";
 
 /// A change as it is read.
 #[derive(Deserialize)]
@@ -38,6 +40,8 @@ pub(super) struct Line<'a> {
 }
 
 pub(super) struct Log {
+    /// Locked as long as this lives: two simulators in one folder would undo each other's changes.
+    _lock: File,
     path: PathBuf,
     file: File,
     grown: u64,
@@ -49,6 +53,7 @@ impl Log {
     /// Opens the file in `folder`, which is made if it is missing, and reads what is in it.
     pub(super) fn open(folder: &Path) -> io::Result<(Self, Vec<Record>)> {
         fs::create_dir_all(folder)?;
+        let lock = lock(folder)?;
         let path = folder.join(FILE);
         let records = match File::open(&path) {
             Ok(file) => read(file)?,
@@ -56,7 +61,7 @@ impl Log {
             Err(error) => return Err(error),
         };
         let file = OpenOptions::new().create(true).append(true).open(&path)?;
-        Ok((Self { path, file, grown: 0, failed: false }, records))
+        Ok((Self { _lock: lock, path, file, grown: 0, failed: false }, records))
     }
 
     /// Adds a change. Losing the disk must not stop the control plane, so a failure is only reported.
@@ -89,6 +94,15 @@ impl Log {
         self.file = OpenOptions::new().append(true).open(&self.path)?;
         self.grown = 0;
         Ok(())
+    }
+}
+
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().create(true).append(true).open(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::new(io::ErrorKind::ResourceBusy, "another simulator uses it")),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
