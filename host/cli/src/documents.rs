@@ -12,6 +12,8 @@ use kube::{
 use serde_json::{Value, json};
 use tidepool_api::input::Document;
 
+use crate::failure::BadInput;
+
 /// Where documents go that name no namespace.
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -35,6 +37,17 @@ pub async fn apply(client: &Client, secrets: &[Value], documents: &[Document]) -
         apply_one(client, &document.value).await.with_context(|| format!("{}", document.origin))?;
     }
     Ok(())
+}
+
+/// Fails where there is nothing to work on.
+///
+/// # Errors
+/// [`BadInput`] when none of `documents` is a TidbCluster.
+pub fn some_cluster(documents: &[Document]) -> Result<(), BadInput> {
+    if cluster_objects(documents).next().is_some() {
+        return Ok(());
+    }
+    Err(BadInput("none of the documents is a TidbCluster; there is nothing to do".into()))
 }
 
 /// `namespace/name` of every TidbCluster of `documents`.
@@ -66,15 +79,22 @@ async fn apply_one(client: &Client, object: &Value) -> anyhow::Result<()> {
     let name = object.metadata.name.clone().unwrap_or_default();
     let (group, version) = types.api_version.rsplit_once('/').unwrap_or(("", &types.api_version));
     let kind = GroupVersionKind::gvk(group, version, &types.kind);
-    let (resource, capabilities) = discovery::pinned_kind(client, &kind)
-        .await
-        .with_context(|| format!("the API server does not know {} {}", types.api_version, types.kind))?;
+    let (resource, capabilities) = discovery::pinned_kind(client, &kind).await.map_err(|error| match error {
+        kube::Error::Api(status) if status.code == 404 => {
+            BadInput(format!("the API server does not know {} {}", types.api_version, types.kind)).into()
+        }
+        other => anyhow::Error::new(other).context("failed to ask the API server what it knows"),
+    })?;
     let api = api(client, &resource, capabilities.scope, object.metadata.namespace.as_deref());
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    api.patch(&name, &params, &Patch::Apply(&object))
-        .await
-        .with_context(|| format!("failed to write {} {name}", types.kind))?;
-    Ok(())
+    let written = api.patch(&name, &params, &Patch::Apply(&object)).await;
+    written.map(drop).map_err(|error| match error {
+        // Another try with the same document would be refused as well.
+        kube::Error::Api(status) if (400..500).contains(&status.code) || status.reason.is_empty() => {
+            BadInput(format!("{} {name} is refused: {}", types.kind, status.message)).into()
+        }
+        other => anyhow::Error::new(other).context(format!("failed to write {} {name}", types.kind)),
+    })
 }
 
 fn api(client: &Client, resource: &ApiResource, scope: Scope, namespace: Option<&str>) -> Api<DynamicObject> {

@@ -7,6 +7,10 @@ pub const NOT_REACHED: u8 = 1;
 /// Bad input or usage, as clap exits as well.
 pub const BAD_INPUT: u8 = 2;
 
+/// What to do when an address cannot be listened on.
+pub const LISTEN_HINT: &str =
+    "another program has the port, or the address is not this machine's; choose another with --listen";
+
 /// Input that a person must change. The text says all of it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -14,7 +18,7 @@ pub struct BadInput(pub String);
 
 /// What to do about an error, printed after it.
 #[derive(Debug, thiserror::Error)]
-#[error("{error:#}\n  {hint}")]
+#[error("{}\n  {hint}", chain(error))]
 struct Hinted {
     error: anyhow::Error,
     hint: String,
@@ -42,19 +46,55 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("tidepool: {error:#}");
+    eprintln!("tidepool: {}", chain(error));
     ExitCode::from(code(error))
+}
+
+/// The error with its causes. Some errors tell their cause themselves; it is not said twice.
+fn chain(error: &anyhow::Error) -> String {
+    error.chain().map(words).fold(String::new(), |told, cause| match told {
+        told if told.is_empty() => cause,
+        told if told.contains(&cause) => told,
+        told => format!("{told}: {cause}"),
+    })
+}
+
+/// What an API server says is meant for people; what the client makes of it is not.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref::<kube::Error>() {
+        Some(kube::Error::Api(status)) => status.message.clone(),
+        _ => cause.to_string(),
+    }
 }
 
 fn code(error: &anyhow::Error) -> u8 {
     if let Some(hinted) = error.downcast_ref::<Hinted>() {
         return hinted.code;
     }
-    if error.downcast_ref::<BadInput>().is_some() { BAD_INPUT } else { NOT_REACHED }
+    let bad = error.chain().any(|cause| cause.is::<BadInput>());
+    if bad { BAD_INPUT } else { NOT_REACHED }
 }
 
 /// `tidepool … | head` is not an error.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     io.is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("failed to ask: {0}")]
+    struct Wordy(#[source] std::io::Error);
+
+    #[test]
+    fn a_cause_that_an_error_tells_itself_is_told_once() {
+        let cause = std::io::Error::other("nobody listens");
+        let error = Err::<(), _>(Wordy(cause)).context("failed to plan").hint("start it").unwrap_err();
+        assert_eq!(error.to_string(), "failed to plan: failed to ask: nobody listens\n  start it");
+    }
 }

@@ -59,6 +59,14 @@ pub fn watch(
     Ok(Watch { _watcher: watcher })
 }
 
+/// A change for people.
+pub fn told(change: &Change) -> String {
+    match change {
+        Ok(swapped) => format!("{} is now decided by {}", swapped.component, swapped.now),
+        Err(refused) => format!("refused, the old policy goes on: {refused}"),
+    }
+}
+
 /// All policy files that changed until nothing changed for a while.
 fn settled(first: Vec<PathBuf>, more: &mpsc::Receiver<Vec<PathBuf>>) -> BTreeSet<PathBuf> {
     let mut changed: BTreeSet<PathBuf> = first.into_iter().collect();

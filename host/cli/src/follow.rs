@@ -1,7 +1,7 @@
 //! The live view: what is happening in each component, what is waited for and until when.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{IsTerminal, Write},
     time::Duration,
 };
@@ -13,16 +13,20 @@ use tidepool_operator::{ClusterKey, ClusterProgress, ComponentProgress, Progress
 /// How often the spinners turn.
 const TICK: Duration = Duration::from_millis(120);
 
+/// Actions of one round that are named; the rest is counted.
+const ACTIONS_MAX: usize = 5;
+
 /// Shows progress on standard error: as moving lines on a terminal, as a log of changes elsewhere.
 pub struct Follow {
     started_ms: u64,
-    shown: BTreeMap<String, String>,
+    /// What was said last, by cluster and component.
+    shown: BTreeMap<(ClusterKey, String), String>,
     view: View,
 }
 
 enum View {
     Log,
-    Bars(MultiProgress, BTreeMap<String, ProgressBar>),
+    Bars(MultiProgress, BTreeMap<(ClusterKey, String), ProgressBar>),
 }
 
 impl Follow {
@@ -35,6 +39,7 @@ impl Follow {
 
     /// Shows what is new in `progress`.
     pub fn show(&mut self, progress: &Progress) {
+        self.drop_gone(progress);
         for (key, cluster) in progress {
             for component in &cluster.components {
                 self.component(key, cluster, component);
@@ -62,11 +67,12 @@ impl Follow {
     }
 
     fn component(&mut self, key: &ClusterKey, cluster: &ClusterProgress, component: &ComponentProgress) {
-        let name = format!("{key} {}", component.component);
+        let place = (key.clone(), component.component.clone());
         let text = line(component);
-        if self.shown.get(&name) == Some(&text) {
+        if self.shown.get(&place) == Some(&text) {
             return;
         }
+        let name = format!("{key} {}", component.component);
         let settled = component.waiting.is_empty() && !component.held && component.ready >= component.desired;
         match &mut self.view {
             View::Log => {
@@ -74,7 +80,7 @@ impl Follow {
                 say(&format!("{seconds:7.1}s  {name:<28} {text}"));
             }
             View::Bars(bars, lines) => {
-                let bar = lines.entry(name.clone()).or_insert_with(|| new_bar(bars, &name));
+                let bar = lines.entry(place.clone()).or_insert_with(|| new_bar(bars, &name));
                 bar.set_message(text.clone());
                 if settled {
                     bar.disable_steady_tick();
@@ -83,7 +89,20 @@ impl Follow {
                 }
             }
         }
-        self.shown.insert(name, text);
+        self.shown.insert(place, text);
+    }
+
+    /// Clusters that were deleted leave the view.
+    fn drop_gone(&mut self, progress: &Progress) {
+        let gone: BTreeSet<ClusterKey> =
+            self.shown.keys().map(|(key, _)| key).filter(|key| !progress.contains_key(key)).cloned().collect();
+        for key in gone {
+            self.shown.retain(|(other, _), _| *other != key);
+            if let View::Bars(bars, lines) = &mut self.view {
+                lines.extract_if(.., |(other, _), _| *other == key).for_each(|(_, bar)| bars.remove(&bar));
+            }
+            self.say(&format!("{key} is gone"));
+        }
     }
 }
 
@@ -108,7 +127,10 @@ fn line(component: &ComponentProgress) -> String {
     if component.held {
         parts.push("held back by an earlier component".to_owned());
     }
-    parts.extend(component.actions.iter().cloned());
+    parts.extend(component.actions.iter().take(ACTIONS_MAX).cloned());
+    if let Some(more @ 1..) = component.actions.len().checked_sub(ACTIONS_MAX) {
+        parts.push(format!("and {more} more"));
+    }
     parts.extend(component.waiting.iter().map(waiting));
     if parts.is_empty() { "nothing to do".to_owned() } else { parts.join(" · ") }
 }
@@ -128,4 +150,18 @@ pub fn clock(ms: u64) -> String {
 /// Standard error may be gone; there is nobody to tell then.
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_the_first_actions_and_counts_the_rest() {
+        let actions = |count: usize| (0..count).map(|number| format!("create pod/{number}")).collect();
+        let of = |actions| line(&ComponentProgress { ready: 1, desired: 2, actions, ..ComponentProgress::default() });
+        assert_eq!(of(actions(1)), "1/2 ready · create pod/0");
+        assert!(of(actions(5)).ends_with("create pod/4"));
+        assert!(of(actions(7)).ends_with("create pod/4 · and 2 more"));
+    }
 }

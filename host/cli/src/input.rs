@@ -27,7 +27,7 @@ pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
 pub fn judged(files: &[PathBuf]) -> anyhow::Result<Result<Vec<Document>, InputError>> {
     let mut texts = Vec::with_capacity(files.len());
     for file in files {
-        texts.push((file.display().to_string(), text(file)?));
+        texts.push((name(file), text(file)?));
     }
     Ok(input::read(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
 }
@@ -44,17 +44,25 @@ fn refused(faults: &InputError) -> BadInput {
     BadInput(format!("nothing was written, because of:\n{faults}"))
 }
 
+/// A file that was named and cannot be read.
+pub fn unreadable(file: &Path, error: &std::io::Error) -> BadInput {
+    BadInput(format!("failed to read {}: {error}", name(file)))
+}
+
+fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".into() } else { file.display().to_string() }
+}
+
 fn text(file: &Path) -> anyhow::Result<String> {
-    let unreadable = |error: std::io::Error| BadInput(format!("failed to read {}: {error}", file.display()));
     let mut text = String::new();
     let read = if file == Path::new("-") {
         std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
     } else {
         std::fs::File::open(file).and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text))
     };
-    let bytes = read.map_err(unreadable)?;
+    let bytes = read.map_err(|error| unreadable(file, &error))?;
     if bytes as u64 > FILE_BYTES_MAX {
-        return Err(BadInput(format!("{} is larger than {FILE_BYTES_MAX} bytes", file.display())).into());
+        return Err(BadInput(format!("{} is larger than {FILE_BYTES_MAX} bytes", name(file))).into());
     }
     Ok(text)
 }

@@ -17,7 +17,7 @@ pub fn start_log(level: Log) {
         Log::Debug => "debug",
     };
     let filter = tracing_subscriber::EnvFilter::builder()
-        .parse_lossy(format!("error,tidepool={level},tidepool_operator={level},tidepool_policy={level},tidepool_sim={level},tidepool_pd={level}"));
+        .parse_lossy(format!("error,kube_client=off,tidepool={level},tidepool_operator={level},tidepool_policy={level},tidepool_sim={level},tidepool_pd={level}"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -30,10 +30,7 @@ pub fn start_log(level: Log) {
 /// # Errors
 /// When standard output is gone.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    writeln!(out)?;
-    Ok(())
+    text(serde_json::to_string_pretty(value)?)
 }
 
 /// Prints text for people.

@@ -73,6 +73,9 @@ async fn config(args: &TargetArgs) -> anyhow::Result<(Config, Option<SocketAddr>
             .map_err(|error| BadInput(format!("failed to read the kubeconfig {}: {error}", file.display())))?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
+            Err(error) if std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty()) => {
+                return Err(BadInput(format!("failed to read the kubeconfig that $KUBECONFIG names: {error}")).into());
+            }
             Err(_) => {
                 let config = Config::incluster().context("found no kubeconfig and no service account of a pod");
                 return Ok((config.hint("name a kubeconfig with --kubeconfig")?, None));

@@ -21,17 +21,25 @@ use tokio::sync::mpsc;
 use crate::{
     args::PolicyDirArgs,
     certificates, documents,
-    failure::{Hint, NOT_REACHED},
+    failure::{Hint, LISTEN_HINT, NOT_REACHED},
     folder::{self, Change},
     follow::{self, Follow},
     input, policies, runtime,
-    verbs::sim::{WorldArgs, write_kubeconfig},
+    verbs::sim::{WorldArgs, start, write_kubeconfig},
 };
 
 const BASIC: &str = include_str!("../../../../examples/basic.yaml");
 
+const EXAMPLES: &str = "\
+Examples:
+  tidepool demo                              a cluster to play with, until Ctrl-C
+  tidepool demo -f my.yaml -f secrets.yaml   your cluster, with what else it needs
+  tidepool demo --exit-when-ready -f my.yaml does it come up? In virtual time: seconds
+  tidepool demo --seed 7 --audit log.jsonl   what is written, and when; the same seed, the same log";
+
 /// Arguments of `tidepool demo`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct DemoArgs {
     /// TidbClusters and other objects to apply (YAML, `-` for standard input); a cluster of 3 PD, 3 TiKV and 2 TiDB without
     #[arg(short = 'f', long = "file", value_name = "FILE")]
@@ -73,6 +81,7 @@ enum Time {
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     let documents =
         if args.files.is_empty() { input::parse([("examples/basic.yaml", BASIC)])? } else { input::read(&args.files)? };
+    documents::some_cluster(&documents)?;
     let registry = policies::load(&args.policies)?;
     let virtual_time = args.time.unwrap_or(if args.exit_when_ready { Time::Virtual } else { Time::Real });
     match virtual_time {
@@ -88,7 +97,7 @@ async fn in_virtual_time(
 ) -> anyhow::Result<ExitCode> {
     let options = args.world.options(Options::in_virtual_time(Seed(args.world.seed)))?;
     let clock = options.clock;
-    let simulation = Simulation::start(options).await?;
+    let simulation = start(options).await?;
     // A decision on another thread would let the virtual clock run on meanwhile.
     let (_told, changes) = mpsc::unbounded_channel();
     let session = Session { clock, simulation, registry, executor: Executor::Inline, changes };
@@ -98,9 +107,8 @@ async fn in_virtual_time(
 async fn in_real_time(args: DemoArgs, documents: Vec<Document>, registry: Arc<Registry>) -> anyhow::Result<ExitCode> {
     let clock = Clock::system();
     let options = args.world.options(Options::new(clock, Seed(args.world.seed)))?;
-    let simulation = Simulation::start(options).await?;
-    let served =
-        simulation.serve(args.listen).await.hint("another program may have the port; choose another with --listen")?;
+    let simulation = start(options).await?;
+    let served = simulation.serve(args.listen).await.hint(LISTEN_HINT)?;
     write_kubeconfig(&args.write_kubeconfig, &served.kubeconfig())?;
     let (tell, changes) = mpsc::unbounded_channel();
     let directory = policies::directory(&args.policies)?;
@@ -157,7 +165,12 @@ impl Session {
             tokio::select! {
                 biased;
                 () = &mut interrupted => break End::Interrupted,
-                Some(change) = self.changes.recv() => follow.say(&told(&change)),
+                Some(change) = self.changes.recv() => {
+                    follow.say(&folder::told(&change));
+                    if let Err(refused) = &change {
+                        operator.tell_refused(refused).await;
+                    }
+                }
                 Ok(()) = progress.changed() => {
                     let all = progress.borrow_and_update().clone();
                     follow.show(&all);
@@ -174,7 +187,7 @@ impl Session {
                     if args.exit_when_ready {
                         break End::TimedOut;
                     }
-                    follow.say(&reasons(&wanted, &progress.borrow()));
+                    follow.say(&format!("not Ready yet:\n{}", reasons(&wanted, &progress.borrow())));
                     timeout.as_mut().reset(tokio::time::Instant::now() + Duration::from_secs(args.timeout));
                 }
             }
@@ -226,12 +239,12 @@ fn find<'a>((namespace, name): &(String, String), all: &'a Progress) -> Option<&
 
 fn reached(wanted: &[(String, String)], took: Duration, simulated_ms: u64) -> String {
     let names: Vec<_> = wanted.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
-    format!(
-        "Ready: {} after {:.1} s on the cluster's clock, {:.1} s on yours",
-        names.join(", "),
-        simulated_ms as f64 / 1000.0,
-        took.as_secs_f64()
-    )
+    let (names, simulated, real) = (names.join(", "), simulated_ms as f64 / 1000.0, took.as_secs_f64());
+    // In real time both clocks say the same.
+    if (simulated - real).abs() < 1.0 {
+        return format!("Ready: {names} after {real:.1} s");
+    }
+    format!("Ready: {names} after {simulated:.1} s on the cluster's clock, {real:.1} s on yours")
 }
 
 /// Why each cluster is not ready, as far as it is known.
@@ -255,13 +268,6 @@ fn reasons(wanted: &[(String, String)], all: &Progress) -> String {
         }
     }
     lines.join("\n")
-}
-
-fn told(change: &Change) -> String {
-    match change {
-        Ok(swapped) => format!("{} is now decided by {}", swapped.component, swapped.now),
-        Err(refused) => format!("refused, the old policy goes on: {refused}"),
-    }
 }
 
 fn hints(args: &DemoArgs, policies: &std::path::Path, documents: &[Document]) -> String {

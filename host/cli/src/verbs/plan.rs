@@ -22,8 +22,19 @@ use crate::{
     target::{self, TargetArgs},
 };
 
+/// Longest line of a diff.
+const LINE_CHARS_MAX: usize = 160;
+
+const EXAMPLES: &str = "\
+Examples:
+  tidepool plan -f my.yaml              the first round for a cluster that does not exist yet
+  tidepool plan -f my.yaml --live       against the cluster that runs, found as kubectl finds it
+  tidepool plan -f my.yaml --kubeconfig K -o json
+  tidepool plan -f my.yaml --live --policy-dir next   what would the next policies do to it?";
+
 /// Arguments of `tidepool plan`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct PlanArgs {
     /// TidbClusters as they would be (YAML, `-` for standard input)
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
@@ -42,6 +53,7 @@ pub struct PlanArgs {
 /// Prints the first round over each TidbCluster.
 pub fn run(args: PlanArgs) -> anyhow::Result<ExitCode> {
     let documents = input::read(&args.files)?;
+    documents::some_cluster(&documents)?;
     let registry = policies::load(&args.policies)?;
     let live = args.live || args.target.kubeconfig.is_some() || args.target.context.is_some();
     runtime::real()?.block_on(async {
@@ -130,12 +142,26 @@ fn as_text(name: &str, preview: &Preview) -> anyhow::Result<String> {
 }
 
 fn diff(change: &Change) -> anyhow::Result<String> {
-    let yaml = |value: &Option<Value>| -> anyhow::Result<String> {
-        value.as_ref().map_or_else(|| Ok(String::new()), |value| Ok(serde_saphyr::to_string(value)?))
-    };
-    let (before, after) = (yaml(&change.before)?, yaml(&change.after)?);
+    let (before, after) = (yaml(change.before.as_ref())?, yaml(change.after.as_ref())?);
     let diff = TextDiff::from_lines(&before, &after).unified_diff().context_radius(2).to_string();
-    Ok(diff.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n"))
+    Ok(diff.lines().map(|line| format!("    {}", cut(line))).collect::<Vec<_>>().join("\n"))
+}
+
+/// An object without what the API server counts and notes by itself.
+fn yaml(object: Option<&Value>) -> anyhow::Result<String> {
+    let Some(mut object) = object.cloned() else { return Ok(String::new()) };
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        metadata.retain(|key, _| !["managedFields", "resourceVersion", "generation"].contains(&key.as_str()));
+    }
+    Ok(serde_saphyr::to_string(&object)?)
+}
+
+/// Annotations hold whole objects in one line; what differs in them is shown below anyway.
+fn cut(line: &str) -> String {
+    match line.char_indices().nth(LINE_CHARS_MAX) {
+        Some((end, _)) => format!("{}… ({} characters)", &line[..end], line.chars().count()),
+        None => line.to_owned(),
+    }
 }
 
 fn text(object: &Value, key: &str) -> String {

@@ -2,7 +2,6 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use tidepool_model::Descriptor;
@@ -14,6 +13,7 @@ use tidepool_policy::{
 use crate::{
     args::{Format, OutputArgs},
     failure::BadInput,
+    input::unreadable,
     output,
 };
 
@@ -43,7 +43,7 @@ pub fn run(args: PolicyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn inspect_file(file: &PathBuf, output: &OutputArgs) -> anyhow::Result<ExitCode> {
-    let bytes = std::fs::read(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let refused = |why: String| BadInput(format!("{}: {why}", file.display()));
     let surface = inspect::verify(&bytes).map_err(|error| refused(error.to_string()))?;
     let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("failed to start the sandbox: {error:#}"))?;

@@ -49,6 +49,7 @@ pub fn run(args: RenderArgs) -> anyhow::Result<ExitCode> {
         }
         Err(faults) => return Err(BadInput(faults.to_string()).into()),
     };
+    documents::some_cluster(&documents)?;
     let registry = policies::load(&args.policies)?;
     let mut items: Vec<Value> = Vec::new();
     for mut cluster in documents::cluster_objects(&documents) {

@@ -1,30 +1,38 @@
 //! `tidepool replay`: decide a recorded decision again and compare, byte for byte.
 
 use std::{
+    fs::File,
     io::{BufRead, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
 };
 
-use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 use similar::TextDiff;
 use tidepool_model::record::{Outcome, Record, digest};
-use tidepool_policy::LoadedPolicy;
+use tidepool_policy::{LoadedPolicy, Registry};
 
 use crate::{
     args::{Format, OutputArgs, PolicyDirArgs},
     failure::{BadInput, NOT_REACHED},
+    input::unreadable,
     output, policies,
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  tidepool replay R/*                                the same decisions again, byte for byte
+  tidepool replay R/* --any-digest --policy-dir next what would the next policies have decided?";
+
 /// Arguments of `tidepool replay`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct ReplayArgs {
     /// Records as `--record-dir` writes them: one JSON object a line
-    file: PathBuf,
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Decide with the policies that are there, also where their digest is another than the recorded one: what would the next version do?
     #[arg(long)]
     any_digest: bool,
@@ -38,6 +46,7 @@ pub struct ReplayArgs {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Row {
+    file: String,
     line: usize,
     cluster: String,
     component: String,
@@ -57,51 +66,51 @@ enum Verdict {
     OtherDigest,
 }
 
-/// Replays every record of the file.
+/// Replays every record of the files.
 pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     let registry = policies::load(&args.policies)?;
-    let file = std::fs::File::open(&args.file).with_context(|| format!("failed to open {}", args.file.display()))?;
     let mut rows = Vec::new();
-    for (index, line) in BufReader::new(file).lines().enumerate() {
-        let line = line.with_context(|| format!("failed to read {}", args.file.display()))?;
-        let record: Record = serde_json::from_str(&line)
-            .map_err(|error| BadInput(format!("{}: line {}: not a record: {error}", args.file.display(), index + 1)))?;
-        let policy = registry.current(&record.component);
-        rows.push(replay(index + 1, record, policy.as_deref(), args.any_digest)?);
+    for file in &args.files {
+        replay_file(file, &registry, args.any_digest, &mut rows)?;
     }
     print(&rows, args.output.format)?;
     let good = rows.iter().all(|row| row.result == Verdict::Same);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(NOT_REACHED) })
 }
 
-fn replay(line: usize, record: Record, policy: Option<&LoadedPolicy>, any_digest: bool) -> anyhow::Result<Row> {
-    let mut row = Row {
-        line,
-        cluster: record.cluster.clone(),
-        component: record.component.clone(),
-        result: Verdict::Same,
-        diff: String::new(),
-    };
+fn replay_file(file: &Path, registry: &Registry, any_digest: bool, rows: &mut Vec<Row>) -> anyhow::Result<()> {
+    let lines = BufReader::new(File::open(file).map_err(|error| unreadable(file, &error))?).lines();
+    for (line, text) in (1..).zip(lines) {
+        let text = text.map_err(|error| unreadable(file, &error))?;
+        let record: Record = serde_json::from_str(&text)
+            .map_err(|error| BadInput(format!("{}: line {line}: not a record: {error}", file.display())))?;
+        let policy = registry.current(&record.component);
+        let (result, diff) = replay(&record, policy.as_deref(), any_digest)?;
+        let Record { cluster, component, .. } = record;
+        rows.push(Row { file: file.display().to_string(), line, cluster, component, result, diff });
+    }
+    Ok(())
+}
+
+fn replay(record: &Record, policy: Option<&LoadedPolicy>, any_digest: bool) -> anyhow::Result<(Verdict, String)> {
     if digest(&serde_json::to_vec(&*record.snapshot)?) != record.snapshot_digest {
-        row.result = Verdict::Damaged;
-        return Ok(row);
+        return Ok((Verdict::Damaged, String::new()));
     }
     let Some(policy) = policy.filter(|policy| any_digest || policy.digest() == record.policy) else {
-        row.result = Verdict::OtherDigest;
-        return Ok(row);
+        return Ok((Verdict::OtherDigest, String::new()));
     };
     let decision = policy.decide(Arc::clone(&record.snapshot));
     let (recorded, now) = (text(&record.outcome)?, text(&decision.outcome)?);
     // The same digest must burn the same fuel: a difference there shows nondeterminism that the plan hides.
     let fuel_differs = policy.digest() == record.policy && decision.fuel != record.fuel;
-    if recorded != now || fuel_differs {
-        row.result = Verdict::Different;
-        row.diff = TextDiff::from_lines(&recorded, &now).unified_diff().header("recorded", "replayed").to_string();
-        if fuel_differs {
-            row.diff.push_str(&format!("fuel: recorded {}, replayed {}\n", record.fuel, decision.fuel));
-        }
+    if recorded == now && !fuel_differs {
+        return Ok((Verdict::Same, String::new()));
     }
-    Ok(row)
+    let mut diff = TextDiff::from_lines(&recorded, &now).unified_diff().header("recorded", "replayed").to_string();
+    if fuel_differs {
+        diff.push_str(&format!("fuel: recorded {}, replayed {}\n", record.fuel, decision.fuel));
+    }
+    Ok((Verdict::Different, diff))
 }
 
 fn text(outcome: &Outcome) -> serde_json::Result<String> {
@@ -112,7 +121,7 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
         return output::json(&rows);
     }
-    let mut table = output::table(&["line", "cluster", "component", "result"]);
+    let mut table = output::table(&["file", "line", "cluster", "component", "result"]);
     for row in rows {
         let result = match row.result {
             Verdict::Same => "same",
@@ -122,11 +131,14 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
                 "not replayed: no policy with the recorded digest; --any-digest uses the one that is there"
             }
         };
-        table.add_row([&row.line.to_string(), &row.cluster, &row.component, result]);
+        table.add_row([&row.file, &row.line.to_string(), &row.cluster, &row.component, result]);
     }
     output::text(table.to_string())?;
     for row in rows.iter().filter(|row| !row.diff.is_empty()) {
-        output::text(format!("\nline {}, {} of {}:\n{}", row.line, row.component, row.cluster, row.diff))?;
+        output::text(format!(
+            "\n{}, line {}, {} of {}:\n{}",
+            row.file, row.line, row.component, row.cluster, row.diff
+        ))?;
     }
     let same = rows.iter().filter(|row| row.result == Verdict::Same).count();
     output::text(format!("{same} of {} decisions replayed the same", rows.len()))

@@ -6,17 +6,27 @@ use anyhow::Context;
 use clap::Args;
 use tidepool_operator::{Config, LeaseConfig, Operator};
 use tidepool_sim::clock::Clock;
+use tokio::sync::mpsc;
 
 use crate::{
     args::PolicyDirArgs,
+    failure::{Hint, LISTEN_HINT},
     folder, policies, runtime,
     target::{self, TargetArgs},
 };
 
 const LEASE_NAME: &str = "tidepool-operator";
 
+const EXAMPLES: &str = "\
+Examples:
+  tidepool run                          inside Kubernetes, as its service account
+  tidepool run --kubeconfig K           outside, for example against `tidepool sim serve --write-kubeconfig K`
+  tidepool run -n tidb --record-dir R   one namespace; each decision to R, for `tidepool replay`
+  curl http://127.0.0.1:8080/metrics    rounds, decisions, what is waited for; also /healthz and /readyz";
+
 /// Arguments of `tidepool run`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct RunArgs {
     #[command(flatten)]
     target: TargetArgs,
@@ -46,9 +56,10 @@ pub struct RunArgs {
 pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let registry = policies::load(&args.policies)?;
     let directory = policies::directory(&args.policies)?;
-    let _watch = folder::watch(&directory, registry.clone(), |change| match change {
-        Ok(swapped) => eprintln!("{} is now decided by {}", swapped.component, swapped.now),
-        Err(refused) => eprintln!("refused, the old policy goes on: {refused}"),
+    let (tell, mut changes) = mpsc::unbounded_channel();
+    let _watch = folder::watch(&directory, registry.clone(), move |change| {
+        // Nobody listens only when the operator ends.
+        let _ = tell.send(change);
     })?;
     runtime::real()?.block_on(async {
         let target = target::connect(&args.target, "tidepool").await?;
@@ -64,8 +75,24 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
             name: LEASE_NAME.into(),
             identity,
         });
-        eprintln!("metrics and health at http://{}", args.listen);
-        Operator::new(config).run(runtime::interrupted()).await.context("the operator stopped")?;
+        let operator = Operator::new(config);
+        if let Some(address) = operator.listen().await.hint(LISTEN_HINT)? {
+            eprintln!("metrics and health at http://{address}");
+        }
+        let follow = async {
+            while let Some(change) = changes.recv().await {
+                eprintln!("{}", folder::told(&change));
+                if let Err(refused) = &change {
+                    operator.tell_refused(refused).await;
+                }
+            }
+            // Without a watch of the folder the policies stay as they are, and so does the operator.
+            std::future::pending::<()>().await
+        };
+        tokio::select! {
+            ended = operator.run(runtime::interrupted()) => ended.context("the operator stopped")?,
+            () = follow => {}
+        }
         Ok(ExitCode::SUCCESS)
     })
 }

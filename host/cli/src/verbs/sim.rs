@@ -16,7 +16,10 @@ use tidepool_sim::{
     simulation::{Options, Simulation},
 };
 
-use crate::{failure::Hint, runtime};
+use crate::{
+    failure::{Hint, LISTEN_HINT},
+    runtime,
+};
 
 /// Arguments of `tidepool sim`.
 #[derive(Args)]
@@ -31,7 +34,14 @@ enum SimVerb {
     Serve(ServeArgs),
 }
 
+const EXAMPLES: &str = "\
+Examples:
+  tidepool sim serve --write-kubeconfig K               then: KUBECONFIG=K kubectl get nodes
+  tidepool sim serve --write-kubeconfig K --data-dir D  goes on from D when it is started again
+  tidepool sim serve --bare --write-kubeconfig K        an API server with its controllers alone";
+
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 struct ServeArgs {
     /// Where the API server listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6443")]
@@ -93,9 +103,8 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
         options.bare = true;
         options.crds.clear();
     }
-    let simulation = Simulation::start(options).await?;
-    let served =
-        simulation.serve(args.listen).await.hint("another program may have the port; choose another with --listen")?;
+    let simulation = start(options).await?;
+    let served = simulation.serve(args.listen).await.hint(LISTEN_HINT)?;
     if let Some(file) = &args.write_kubeconfig {
         write_kubeconfig(file, &served.kubeconfig())?;
         eprintln!("export KUBECONFIG={}", file.display());
@@ -110,15 +119,35 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Starts a simulation.
+///
+/// # Errors
+/// When its state folder cannot be used, or what it starts with is refused.
+pub async fn start(options: Options) -> anyhow::Result<Simulation> {
+    let kept = options.data_dir.is_some();
+    let started = Simulation::start(options).await;
+    if kept {
+        return started.hint("--data-dir must name a folder of this simulator alone, on a disk with room left");
+    }
+    Ok(started?)
+}
+
 /// Writes a kubeconfig at once, folders above it included.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub fn write_kubeconfig(file: &Path, text: &str) -> anyhow::Result<()> {
-    let failed = || format!("failed to write the kubeconfig {}", file.display());
-    if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).with_context(failed)?;
-    }
     let part = file.with_extension("part");
-    std::fs::write(&part, text).and_then(|()| std::fs::rename(&part, file)).with_context(failed)
+    let write = || {
+        if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)?;
+        }
+        std::fs::write(&part, text)?;
+        std::fs::rename(&part, file)
+    };
+    // Half a file is of no use; that it cannot be removed says no more than that it cannot be written.
+    write()
+        .inspect_err(|_| drop(std::fs::remove_file(&part)))
+        .with_context(|| format!("failed to write the kubeconfig {}", file.display()))
+        .hint("choose another file with --write-kubeconfig")
 }
