@@ -1,6 +1,7 @@
 //! Discovery: the service that tells PD's members whom to join while a cluster starts, and others where PD is.
 //!
-//! Its objects exist as long as the cluster does, whatever else is paused or suspended.
+//! Its objects exist as long as the cluster does, whatever else is paused or suspended. It is the first policy of a
+//! round, so it also judges the cluster as a whole: of an invalid one nothing is written, and no later policy is asked.
 
 mod desired;
 
@@ -64,6 +65,7 @@ impl Policy for Discovery {
 
     fn reconcile(snapshot: &Snapshot, plan: &mut Plan) -> Result<(), Failure> {
         let cluster = tidepool_sdk::cluster(snapshot)?;
+        tidepool_sdk::validate(&cluster)?;
         if !wanted(&cluster) {
             return Ok(());
         }

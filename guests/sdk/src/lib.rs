@@ -74,6 +74,15 @@ pub fn cluster(snapshot: &Snapshot) -> Result<api::TidbCluster, Failure> {
     Ok(cluster)
 }
 
+/// What its schema cannot say is in order with the cluster.
+///
+/// # Errors
+/// Every fault with its field, when the user must change the cluster.
+pub fn validate(cluster: &api::TidbCluster) -> Result<(), Failure> {
+    let faults: Vec<String> = api::validate::validate(cluster).iter().map(ToString::to_string).collect();
+    if faults.is_empty() { Ok(()) } else { Err(Failure::InvalidSpec(faults.join("; "))) }
+}
+
 /// Why there is no plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Failure {
