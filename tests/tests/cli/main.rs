@@ -5,6 +5,7 @@ mod input;
 mod policy;
 mod replay;
 mod show;
+mod trouble;
 mod usage;
 
 use std::path::{Path, PathBuf};

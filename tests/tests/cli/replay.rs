@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tidepool_model::Snapshot;
 use tidepool_tests::{policies, vector};
 
-use crate::{folder, tidepool};
+use crate::{folder, repository, tidepool};
 
 /// Writes a file of records of all vectors' decisions; the answer is how many there are.
 fn records(folder: &TempDir) -> usize {
@@ -91,4 +91,25 @@ fn a_file_without_records_is_bad_input() {
     let ended = tidepool(&folder, &["replay", "records.jsonl"]);
     assert_eq!(ended.code, Some(2), "{}", ended.err);
     assert!(ended.err.contains("records.jsonl: line 1"), "{}", ended.err);
+}
+
+#[test]
+fn what_a_demo_records_replays_the_same() {
+    let folder = folder();
+    let minimal = repository("examples/minimal.yaml").to_string_lossy().into_owned();
+    let demo = tidepool(&folder, &["demo", "--exit-when-ready", "--record-dir", "records", "-f", &minimal]);
+    assert_eq!(demo.code, Some(0), "{}", demo.err);
+    let entries = fs::read_dir(folder.path().join("records")).expect("the records");
+    let mut files: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").path().to_string_lossy().into_owned()).collect();
+    files.sort();
+    assert_eq!(files.len(), policies::names().len(), "a file for each policy: {files:?}");
+    let args: Vec<&str> = ["replay", "-o", "json"].into_iter().chain(files.iter().map(String::as_str)).collect();
+    let ended = tidepool(&folder, &args);
+    assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+    let rows: Vec<Value> = serde_json::from_str(&ended.out).expect("JSON");
+    assert!(rows.iter().all(|row| row["result"] == "same"), "{rows:?}");
+    for file in &files {
+        assert!(rows.iter().any(|row| row["file"] == file.as_str()), "{file}");
+    }
 }

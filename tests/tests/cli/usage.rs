@@ -17,6 +17,8 @@ fn help_names_every_verb_and_every_verb_has_help() {
         let ended = tidepool(&folder, &[verb, "--help"]);
         assert_eq!(ended.code, Some(0), "{verb}: {}", ended.err);
         assert!(ended.out.contains("Usage:"), "{verb}: {}", ended.out);
+        let teaches = ["demo", "run", "plan", "replay"].contains(&verb);
+        assert!(!teaches || ended.out.contains("Examples:"), "{verb}: {}", ended.out);
     }
     assert!(ended.out.contains("Examples:") && ended.out.contains("Exit status:"), "{}", ended.out);
 }
@@ -79,4 +81,14 @@ fn a_kubeconfig_to_nowhere_is_said_plainly() {
     let ended = tidepool(&folder, &["run", "--kubeconfig", "nowhere"]);
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("127.0.0.1:1") && ended.err.contains("check the server"), "{}", ended.err);
+}
+
+#[test]
+fn a_kubeconfig_that_the_environment_names_is_read_or_complained_about() {
+    let folder = folder();
+    let mut command = tidepool_tests::program::tidepool(folder.path(), &["run"]);
+    command.env("KUBECONFIG", "absent");
+    let ended = tidepool_tests::program::run(command);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("$KUBECONFIG names") && ended.err.contains("absent"), "{}", ended.err);
 }
