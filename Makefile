@@ -58,8 +58,9 @@ check: tools-deny ## Format, lints, licences and advisories, documentation
 	tests/fresh
 
 .PHONY: bench
-bench: guests ## Benchmarks of decisions, swaps and simulated time
-	TIDEPOOL_POLICIES=$(POLICIES) cargo bench -p tidepool-tests
+bench: guests ## Benchmarks, with a table of figures and goals at the end
+	cargo build --profile bench -p tidepool-cli -p tidepool-tests
+	TIDEPOOL_POLICIES=$(POLICIES) cargo bench -p tidepool-cli -p tidepool-tests --bench figures
 
 .PHONY: golden
 golden: guests ## Write the expected transcripts and vectors anew; read the diff
@@ -75,12 +76,12 @@ guests: tools ## The policies as WebAssembly components, in target/policies
 tools: ## What the build needs: the WebAssembly target and cargo-component
 	@rustup target list --installed | grep -qx wasm32-unknown-unknown || rustup target add wasm32-unknown-unknown
 	@[ "$$(cargo component --version 2>/dev/null)" = "cargo-component-component $(CARGO_COMPONENT_VERSION)" ] \
-	  || cargo install cargo-component --version $(CARGO_COMPONENT_VERSION) --locked --debug --root $(TOOLS)
+	  || CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-component --version $(CARGO_COMPONENT_VERSION) --locked --debug --root $(TOOLS)
 
 .PHONY: tools-deny
 tools-deny:
 	@[ "$$(cargo deny --version 2>/dev/null)" = "cargo-deny $(CARGO_DENY_VERSION)" ] \
-	  || cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --debug --root $(TOOLS)
+	  || CARGO_PROFILE_DEV_DEBUG=0 cargo install cargo-deny --version $(CARGO_DENY_VERSION) --locked --debug --root $(TOOLS)
 
 .PHONY: clean
 clean: ## Remove everything that was built

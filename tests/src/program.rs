@@ -11,14 +11,14 @@ use std::{
 
 use crate::policies;
 
-/// The built program.
+/// The built program, of the same profile as this one.
 ///
 /// # Panics
 /// When it is not built.
 pub fn path() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"));
-    let path = target.join("debug/tidepool");
+    // Tests, examples and benchmarks are each in a folder beside the programs.
+    let own = std::env::current_exe().expect("a program");
+    let path = own.ancestors().nth(2).expect("a target folder").join("tidepool");
     assert!(path.exists(), "{} is not there; run `cargo build --workspace --bins` first", path.display());
     path
 }

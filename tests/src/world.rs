@@ -36,11 +36,12 @@ pub struct World {
     pub clock: Clock,
     /// What the operator says is going on.
     pub progress: watch::Receiver<Arc<Progress>>,
+    /// The operator's metrics.
+    pub metrics: Arc<Metrics>,
     simulation: Simulation,
     audit: AuditLog,
     operator: JoinHandle<()>,
     recorder: Arc<Recorder>,
-    metrics: Arc<Metrics>,
     started_ms: u64,
     user: Client,
 }
@@ -51,6 +52,14 @@ impl World {
     /// # Errors
     /// When a part cannot start.
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
+        Self::start_with(seed, |_| {}).await
+    }
+
+    /// Starts everything with this seed and an operator that is set up otherwise than usual.
+    ///
+    /// # Errors
+    /// When a part cannot start.
+    pub async fn start_with(seed: u64, set_up: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
         let audit = AuditLog::default();
         let mut options = Options::in_virtual_time(Seed(seed));
         options.audit = audit.clone();
@@ -62,6 +71,7 @@ impl World {
         let mut config = Config::new(simulation.client(OPERATOR), registry()?, http, now_ms);
         // A decision on another thread would let the virtual clock run on meanwhile.
         config.executor = Executor::Inline;
+        set_up(&mut config);
         let operator = Operator::new(config);
         let progress = operator.progress();
         let (recorder, metrics) = (operator.recorder(), operator.metrics());

@@ -33,7 +33,7 @@ const COMPONENTS: [Component; 9] = [
 pub fn judge(world: &World<'_>, plan: &mut Plan) -> Result<(), Failure> {
     let before = world.cluster.status.as_ref().map(|status| status.conditions.clone()).unwrap_or_default();
     let mut after = before.clone();
-    conditions::set(&mut after, ready(world), &time::at(world.snapshot.now_ms()));
+    conditions::set(&mut after, ready(world), || time::at(world.snapshot.now_ms()));
     if after != before {
         plan.set_status(&json!({ "conditions": after }))?;
     }

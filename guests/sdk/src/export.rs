@@ -11,6 +11,9 @@ macro_rules! export_policy {
         const _: () = {
             use $crate::bindings::exports::tidepool::policy::policy as exported;
 
+            #[global_allocator]
+            static MEMORY: $crate::OneCall = $crate::OneCall::new();
+
             struct Exported;
 
             impl exported::Guest for Exported {

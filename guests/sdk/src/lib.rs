@@ -4,6 +4,8 @@
 //! does nothing else: there is no clock, no randomness and no I/O in a guest. The same code runs natively for tests,
 //! through [`native::run`].
 
+#[cfg(any(test, target_arch = "wasm32"))]
+mod alloc;
 pub mod apply;
 pub mod build;
 pub mod claims;
@@ -38,6 +40,9 @@ pub mod bindings {
     });
 }
 
+#[cfg(target_arch = "wasm32")]
+#[doc(hidden)]
+pub use alloc::OneCall;
 #[cfg(target_arch = "wasm32")]
 #[doc(hidden)]
 pub use export::{__describe, __reconcile};

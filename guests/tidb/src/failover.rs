@@ -50,7 +50,6 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
     if limit == 0 {
         return Ok(());
     }
-    let now = world.snapshot.now_ms();
     let unhealthy = status.members.values().filter(|member| !member.health);
     for member in unhealthy.filter(|member| !status.failure_members.contains_key(&member.name)) {
         let Some(since) = member.last_transition_time.as_ref().and_then(time::ms) else { continue };
@@ -59,6 +58,8 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
         if !world.scheduled(&name)? {
             continue;
         }
+        // Only where somebody is unhealthy does the decision depend on the time.
+        let now = world.snapshot.now_ms();
         if now <= deadline {
             plan.wait(wait::until(Reason::Failover, wait::pod(&name), format!("{name} does not answer"), deadline));
             continue;

@@ -58,15 +58,16 @@ fn is_updating(cluster: &TidbCluster, kind: Component) -> bool {
     })
 }
 
-/// Sets a condition. One with the same status and reason stays as it is, times included.
-pub fn set(conditions: &mut Vec<ClusterCondition>, new: ClusterCondition, now: &Time) {
+/// Sets a condition. One with the same status and reason stays as it is, times included; `now` is not asked for then.
+pub fn set(conditions: &mut Vec<ClusterCondition>, new: ClusterCondition, now: impl FnOnce() -> Time) {
     let at = conditions.iter().position(|old| old.condition_type == new.condition_type);
     let old = at.and_then(|at| conditions.get(at));
     if old.is_some_and(|old| old.status == new.status && old.reason == new.reason) {
         return;
     }
+    let now = now();
     let same_status = old.filter(|old| old.status == new.status);
     let since = same_status.and_then(|old| old.last_transition_time.clone()).unwrap_or_else(|| now.clone());
     conditions.retain(|old| old.condition_type != new.condition_type);
-    conditions.push(ClusterCondition { last_update_time: Some(now.clone()), last_transition_time: Some(since), ..new });
+    conditions.push(ClusterCondition { last_update_time: Some(now), last_transition_time: Some(since), ..new });
 }

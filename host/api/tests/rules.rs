@@ -274,7 +274,9 @@ fn readiness_asks_the_components_in_order() {
 
 #[test]
 fn a_condition_changes_only_with_status_or_reason() {
-    let time = |text: &str| serde_json::from_value(json!(text)).expect("a time");
+    let time = |text: &str| -> k8s_openapi::apimachinery::pkg::apis::meta::v1::Time {
+        serde_json::from_value(json!(text)).expect("a time")
+    };
     let (early, late) = (time("2026-01-01T00:00:00Z"), time("2026-01-02T00:00:00Z"));
     let condition = |status: &str, reason: &str, message: &str| ClusterCondition {
         condition_type: "Ready".into(),
@@ -284,13 +286,13 @@ fn a_condition_changes_only_with_status_or_reason() {
         ..Default::default()
     };
     let mut all = Vec::new();
-    conditions::set(&mut all, condition("True", "r", "m"), &early);
+    conditions::set(&mut all, condition("True", "r", "m"), || early.clone());
     let first = all.clone();
-    conditions::set(&mut all, condition("True", "r", "other"), &late);
+    conditions::set(&mut all, condition("True", "r", "other"), || late.clone());
     assert_eq!(all, first);
-    conditions::set(&mut all, condition("True", "s", "other"), &late);
+    conditions::set(&mut all, condition("True", "s", "other"), || late.clone());
     assert_eq!((all[0].last_update_time.as_ref(), all[0].last_transition_time.as_ref()), (Some(&late), Some(&early)));
-    conditions::set(&mut all, condition("False", "s", ""), &late);
+    conditions::set(&mut all, condition("False", "s", ""), || late.clone());
     assert_eq!((all.len(), all[0].last_transition_time.as_ref()), (1, Some(&late)));
 }
 

@@ -69,8 +69,10 @@ pub struct Metrics {
     pub round_seconds: Histogram,
     /// Decisions by outcome.
     pub decisions: Family<DecisionLabels, Counter>,
-    /// Duration of decisions.
-    pub decision_seconds: Histogram,
+    /// Calls of policies. Fewer than decisions: what a policy would say again, it is not asked.
+    pub calls: Family<ComponentLabel, Counter>,
+    /// Duration of calls of policies.
+    pub call_seconds: Histogram,
     /// Actions by result.
     pub actions: Family<ActionLabels, Counter>,
     /// Things that are waited for, over all clusters.
@@ -92,7 +94,8 @@ impl Default for Metrics {
             rounds: Family::default(),
             round_seconds: Histogram::new(BUCKETS),
             decisions: Family::default(),
-            decision_seconds: Histogram::new(BUCKETS),
+            calls: Family::default(),
+            call_seconds: Histogram::new(BUCKETS),
             actions: Family::default(),
             waiting: Family::default(),
             waits: Mutex::default(),
@@ -117,9 +120,14 @@ impl Metrics {
     }
 
     /// Notes a decision.
-    pub fn decided(&self, component: &str, outcome: &'static str, duration: Duration) {
+    pub fn decided(&self, component: &str, outcome: &'static str) {
         self.decisions.get_or_create(&DecisionLabels { component: component.to_owned(), outcome }).inc();
-        self.decision_seconds.observe(duration.as_secs_f64());
+    }
+
+    /// Notes that a policy was asked.
+    pub fn asked(&self, component: &str, duration: Duration) {
+        self.calls.get_or_create(&ComponentLabel { component: component.to_owned() }).inc();
+        self.call_seconds.observe(duration.as_secs_f64());
     }
 
     /// Notes an action.
@@ -153,7 +161,8 @@ impl Metrics {
         registry.register("rounds", "Rounds over a cluster, by how they ended", self.rounds.clone());
         registry.register("round_seconds", "Duration of a round", self.round_seconds.clone());
         registry.register("decisions", "Decisions of policies, by outcome", self.decisions.clone());
-        registry.register("decision_seconds", "Duration of a decision", self.decision_seconds.clone());
+        registry.register("calls", "Calls of policies: decisions that were not known beforehand", self.calls.clone());
+        registry.register("call_seconds", "Duration of a call of a policy", self.call_seconds.clone());
         registry.register("actions", "Actions of plans, by result", self.actions.clone());
         registry.register("waiting", "Things that are waited for, by component and reason", self.waiting.clone());
         registry.register("clusters", "TidbClusters that are seen", self.clusters.clone());
@@ -177,7 +186,8 @@ mod tests {
     #[test]
     fn metrics_are_text_that_prometheus_reads() {
         let metrics = Metrics::default();
-        metrics.decided("pd", "plan", Duration::from_micros(30));
+        metrics.decided("pd", "plan");
+        metrics.asked("pd", Duration::from_micros(30));
         metrics.acted("create", "ok");
         let text = metrics.text();
         assert!(text.contains(r#"tidepool_decisions_total{component="pd",outcome="plan"} 1"#), "{text}");

@@ -23,7 +23,7 @@ use tokio::{
 use crate::{
     apply::Live,
     controller,
-    decide::Executor,
+    decide::{Executor, Memory},
     events::Events,
     leader::{Candidate, LeaseConfig},
     metrics::Metrics,
@@ -141,6 +141,7 @@ impl Operator {
             policies: config.policies.clone(),
             settings: raw_settings(&config.settings),
             executor: config.executor.clone(),
+            memory: Memory::default(),
             recorder: Arc::new(Recorder::new(config.record_directory.clone())),
             metrics: Arc::new(Metrics::default()),
             progress: Arc::new(Feed::default()),

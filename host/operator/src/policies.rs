@@ -79,6 +79,7 @@ mod tests {
     use std::time::Duration;
 
     use tidepool_model::record::Outcome;
+    use tidepool_policy::Reads;
 
     use super::*;
 
@@ -94,7 +95,13 @@ mod tests {
         }
 
         fn decide(&self, _: Arc<Snapshot>) -> Decision {
-            Decision { outcome: Outcome::Fault(String::new()), fuel: 0, log: Vec::new(), duration: Duration::ZERO }
+            Decision {
+                outcome: Outcome::Fault(String::new()),
+                reads: Reads::everything(),
+                fuel: 0,
+                log: Vec::new(),
+                duration: Duration::ZERO,
+            }
         }
     }
 

@@ -21,7 +21,7 @@ use tokio::{task::JoinSet, time::timeout};
 use crate::{
     apply::{Error, Hands, owned},
     cluster::{Cluster, ClusterKey},
-    decide::Executor,
+    decide::{Executor, Memory},
     kinds,
     metrics::Metrics,
     observe::{Network, World},
@@ -174,6 +174,7 @@ fn engine(store: Arc<Store>, world: Arc<dyn World>, hands: Arc<dyn Hands>, decid
         policies,
         settings: raw_settings(&settings),
         executor,
+        memory: Memory::default(),
         now_ms,
         recorder: Arc::new(Recorder::default()),
         metrics: Arc::new(Metrics::default()),

@@ -21,7 +21,7 @@ use crate::{
     apply::{self, Applied, Hands},
     check::{self, Checked},
     cluster::{Cluster, ClusterKey},
-    decide::Executor,
+    decide::{Executor, Memory},
     events::Events,
     metrics::{Metrics, ResultLabel},
     observe::{self, Observed, RoundFacts, World},
@@ -41,6 +41,7 @@ pub struct Engine {
     pub(crate) policies: Arc<dyn Policies>,
     pub(crate) settings: BTreeMap<String, Arc<RawValue>>,
     pub(crate) executor: Executor,
+    pub(crate) memory: Memory,
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) progress: Arc<Feed>,
@@ -136,6 +137,7 @@ impl Engine {
     /// Drops what is kept of a cluster that is gone.
     pub(crate) fn forget(&self, key: &ClusterKey) {
         self.recorder.forget(key);
+        self.memory.forget(key);
         self.progress.forget(key);
         self.metrics.progressed(&self.progress.all());
         if let Some(events) = &self.events {
@@ -176,13 +178,23 @@ impl Engine {
     }
 
     async fn decide(&self, round: &Round, policy: Arc<dyn Policy>, snapshot: &Arc<Snapshot>) -> Decision {
-        let decision = self.executor.decide(policy.clone(), snapshot.clone()).await;
+        let decision = self.ask(&round.cluster.key, policy.clone(), snapshot).await;
         let component = &policy.descriptor().component;
         for line in &decision.log {
             tracing::debug!(cluster = %round.cluster.key, component, level = ?line.level, "{}", line.text);
         }
         let (outcome, fuel) = (&decision.outcome, decision.fuel);
         self.recorder.note(&round.cluster.key, component, policy.digest(), snapshot, outcome, fuel);
+        decision
+    }
+
+    async fn ask(&self, cluster: &ClusterKey, policy: Arc<dyn Policy>, snapshot: &Arc<Snapshot>) -> Decision {
+        if let Some(known) = self.memory.recall(cluster, &*policy, snapshot) {
+            return known;
+        }
+        let decision = self.executor.decide(policy.clone(), snapshot.clone()).await;
+        self.metrics.asked(&policy.descriptor().component, decision.duration);
+        self.memory.keep(cluster, &*policy, snapshot, &decision);
         decision
     }
 
@@ -193,7 +205,7 @@ impl Engine {
         snapshot: &Arc<Snapshot>,
         decision: Decision,
     ) -> Result<Checked, Failure> {
-        let Decision { outcome, duration, .. } = decision;
+        let Decision { outcome, .. } = decision;
         let component = &policy.descriptor().component;
         let (label, verdict) = match outcome {
             Outcome::InvalidSpec(text) => ("invalid-spec", Err(Failure::InvalidSpec(text))),
@@ -203,7 +215,7 @@ impl Engine {
                 Err(broken) => ("refused", Err(Failure::Refused(broken))),
             },
         };
-        self.metrics.decided(component, label, duration);
+        self.metrics.decided(component, label);
         verdict
     }
 

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tidepool_api::crd;
 use tidepool_model::{Descriptor, Snapshot, record::Outcome};
 use tidepool_operator::{ClusterKey, Config, Executor, Operator, Policies, Policy};
-use tidepool_policy::{Decision, Swapped};
+use tidepool_policy::{Decision, Reads, Swapped};
 use tidepool_sdk::{Failure, native};
 use tidepool_sim::{
     audit::{AuditLog, Entry},
@@ -38,7 +38,7 @@ impl<P: tidepool_sdk::Policy> Policy for Native<P> {
             Err(Failure::InvalidSpec(text)) => Outcome::InvalidSpec(text),
             Err(Failure::Internal(text)) => Outcome::Fault(text),
         };
-        Decision { outcome, fuel: 0, log: Vec::new(), duration: Duration::ZERO }
+        Decision { outcome, reads: Reads::everything(), fuel: 0, log: Vec::new(), duration: Duration::ZERO }
     }
 }
 

@@ -1,7 +1,8 @@
 //! Compiled policies, kept between runs of the host.
 //!
-//! Loading compiled code runs it, so the directory belongs to the host alone and each file carries a digest of its
-//! content. A file that does not fit is ignored and written anew; the cache only ever saves time.
+//! Loading compiled code runs it, so the directory belongs to the host alone: that is what protects it. Against damage
+//! there is a checksum beside each file; a digest would take longer than all the rest of a swap. A file that does not fit
+//! is ignored and written anew; the cache only ever saves time.
 
 use std::{
     fs,
@@ -11,8 +12,6 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use wasmtime::{Engine, component::Component};
-
-const DIGEST_BYTES: usize = 32;
 
 /// A directory of compiled policies, or nothing.
 #[derive(Clone, Debug, Default)]
@@ -37,32 +36,33 @@ impl Cache {
     }
 
     pub(crate) fn get(&self, engine: &Engine, digest: &str) -> Option<Component> {
-        let bytes = fs::read(self.path(engine, digest)?).ok()?;
-        let (sum, compiled) = bytes.split_at_checked(DIGEST_BYTES)?;
-        if sum != Sha256::digest(compiled).as_slice() {
+        let path = self.path(engine, digest)?;
+        let sum = fs::read_to_string(sum_of(&path)).ok()?;
+        if sum != checksum(&fs::read(&path).ok()?) {
             tracing::warn!(policy = digest, "a compiled policy in the cache is damaged; compiling it again");
             return None;
         }
-        load(engine, compiled)
+        load(engine, &path)
     }
 
     pub(crate) fn put(&self, engine: &Engine, digest: &str, component: &Component) {
         let Some(path) = self.path(engine, digest) else { return };
         let written = component.serialize().map_err(|error| error.to_string()).and_then(|compiled| {
-            let mut bytes = Sha256::digest(&compiled).to_vec();
-            bytes.extend_from_slice(&compiled);
-            write_whole(&path, &bytes).map_err(|error| error.to_string())
+            write_whole(&path, &compiled)
+                .and_then(|()| write_whole(&sum_of(&path), checksum(&compiled).as_bytes()))
+                .map_err(|error| error.to_string())
         });
         if let Err(error) = written {
             tracing::warn!(policy = digest, %error, "failed to keep a compiled policy; the next start compiles it again");
         }
     }
 
-    /// The name holds all that the compiled code depends on: component, wasmtime's version and its configuration.
+    /// The name holds all that the compiled code depends on: component, wasmtime's version and its configuration; and the
+    /// version of the host that verified it.
     fn path(&self, engine: &Engine, digest: &str) -> Option<PathBuf> {
         let mut hasher = Digester(Sha256::new());
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        digest.hash(&mut hasher);
+        (env!("CARGO_PKG_VERSION"), digest).hash(&mut hasher);
         let name = hasher.0.finalize().iter().fold(String::new(), |name, byte| format!("{name}{byte:02x}"));
         Some(self.directory.as_ref()?.join(format!("{name}.cwasm")))
     }
@@ -81,18 +81,27 @@ impl Hasher for Digester {
     }
 }
 
+/// The file with the checksum of the one at `path`.
+fn sum_of(path: &Path) -> PathBuf {
+    path.with_extension("sum")
+}
+
+fn checksum(bytes: &[u8]) -> String {
+    format!("{:08x} {}", crc32fast::hash(bytes), bytes.len())
+}
+
 /// A reader sees the old file or the new one, never a part.
 fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let part = path.with_extension(format!("{}.part", std::process::id()));
+    let part = path.with_added_extension(format!("{}.part", std::process::id()));
     fs::write(&part, bytes)?;
     fs::rename(&part, path)
 }
 
 #[allow(unsafe_code)]
-fn load(engine: &Engine, compiled: &[u8]) -> Option<Component> {
-    // SAFETY: the bytes came out of `Component::serialize` of this host: only it can write to the directory, and the
-    // digest in front of them was right.
-    match unsafe { Component::deserialize(engine, compiled) } {
+fn load(engine: &Engine, path: &Path) -> Option<Component> {
+    // SAFETY: the file came out of `Component::serialize` of this host: only it can write to the directory, and the
+    // checksum was right. It is mapped, and never written again: a newer one takes its name.
+    match unsafe { Component::deserialize_file(engine, path) } {
         Ok(component) => Some(component),
         Err(error) => {
             tracing::warn!(%error, "a compiled policy in the cache does not load; compiling it again");

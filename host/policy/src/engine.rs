@@ -57,8 +57,7 @@ fn pool() -> PoolingAllocationConfig {
         .max_core_instance_size(512 << 10)
         .table_elements(TABLE_ELEMENTS_MAX)
         .max_memory_size(MEMORY_BYTES_MAX)
-        // Warm slots keep their first pages, which makes the next instance of the same policy cheaper.
-        .linear_memory_keep_resident(64 << 10)
+        .linear_memory_keep_resident(RESIDENT_BYTES_MAX)
         .table_keep_resident(8 << 10)
         .pagemap_scan(wasmtime::Enabled::Auto);
     pool

@@ -15,6 +15,7 @@ pub mod inspect;
 pub mod limits;
 mod load;
 mod policy;
+mod reads;
 mod registry;
 mod state;
 
@@ -22,4 +23,5 @@ pub use cache::Cache;
 pub use engine::Runtime;
 pub use load::LoadError;
 pub use policy::{Decision, LoadedPolicy, LogLevel, LogLine};
+pub use reads::{Part, Reads};
 pub use registry::{Refused, Registry, Swapped};

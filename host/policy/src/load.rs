@@ -55,17 +55,22 @@ impl LoadError {
     }
 }
 
+/// The bytes of the file at `path`, unless they are more than any policy has.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    let bytes = fs::metadata(path)?.len();
+    if bytes > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge { bytes });
+    }
+    Ok(fs::read(path)?)
+}
+
 impl Runtime {
     /// Loads the policy in the file at `path`.
     ///
     /// # Errors
     /// See [`LoadError`].
     pub fn load_file(&self, path: &Path, cache: &Cache) -> Result<LoadedPolicy, LoadError> {
-        let bytes = fs::metadata(path)?.len();
-        if bytes > COMPONENT_BYTES_MAX {
-            return Err(LoadError::TooLarge { bytes });
-        }
-        self.load(&fs::read(path)?, cache)
+        self.load(&read(path)?, cache)
     }
 
     /// Verifies, compiles (or finds in the cache), links and asks the component in `bytes` to describe itself.
@@ -73,19 +78,23 @@ impl Runtime {
     /// # Errors
     /// See [`LoadError`].
     pub fn load(&self, bytes: &[u8], cache: &Cache) -> Result<LoadedPolicy, LoadError> {
-        inspect::verify(bytes)?;
-        let digest = digest(bytes);
+        self.load_as(bytes, digest(bytes), cache)
+    }
+
+    pub(crate) fn load_as(&self, bytes: &[u8], digest: String, cache: &Cache) -> Result<LoadedPolicy, LoadError> {
         let component = self.compile(bytes, &digest, cache)?;
         let linked = self.linker.instantiate_pre(&component).and_then(ComponentPolicyPre::new);
         let pre = linked.map_err(|error| LoadError::Link(chain(&error)))?;
         let descriptor = self.describe(&pre)?;
-        Ok(LoadedPolicy { runtime: self.clone(), pre, descriptor, digest })
+        Ok(LoadedPolicy { engine: self.engine.clone(), pre, descriptor, digest })
     }
 
     fn compile(&self, bytes: &[u8], digest: &str, cache: &Cache) -> Result<Component, LoadError> {
+        // What is in the cache was verified before it was compiled.
         if let Some(component) = cache.get(&self.engine, digest) {
             return Ok(component);
         }
+        inspect::verify(bytes)?;
         let component = Component::new(&self.engine, bytes).map_err(|error| LoadError::Compile(chain(&error)))?;
         cache.put(&self.engine, digest, &component);
         Ok(component)

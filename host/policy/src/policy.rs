@@ -10,18 +10,19 @@ use tidepool_model::{
     Descriptor, Snapshot,
     record::{Outcome, Record},
 };
-use wasmtime::{Store, Trap};
+use wasmtime::{Engine, Store, Trap};
 
 use crate::{
     bindings::{ComponentPolicy, ComponentPolicyPre, exports::tidepool::policy::policy::Failure},
-    engine::Runtime,
     limits::{CALL_TIME_MAX, EPOCH_TICK, FUEL_BASE, FUEL_PER_ROW, HOSTCALL_BYTES_MAX},
+    reads::Reads,
     state::{CallState, PlanHandle, SnapshotHandle},
 };
 
-/// A policy that is verified, compiled and linked, ready to decide.
+/// A policy that is verified, compiled and linked, ready to decide. Cheap to clone.
+#[derive(Clone)]
 pub struct LoadedPolicy {
-    pub(crate) runtime: Runtime,
+    pub(crate) engine: Engine,
     pub(crate) pre: ComponentPolicyPre<CallState>,
     pub(crate) descriptor: Descriptor,
     pub(crate) digest: String,
@@ -32,6 +33,8 @@ pub struct LoadedPolicy {
 pub struct Decision {
     /// The plan, or why there is none.
     pub outcome: Outcome,
+    /// What it was made from.
+    pub reads: Reads,
     /// Fuel burnt; the same for the same snapshot and digest.
     pub fuel: u64,
     /// What the policy wrote to the log.
@@ -78,7 +81,7 @@ impl LoadedPolicy {
     pub fn decide(&self, snapshot: Arc<Snapshot>) -> Decision {
         let started = Instant::now();
         let fuel_granted = FUEL_BASE.saturating_add(FUEL_PER_ROW.saturating_mul(snapshot.rows() as u64));
-        let mut store = Store::new(&self.runtime.engine, CallState::new(snapshot));
+        let mut store = Store::new(&self.engine, CallState::new(snapshot));
         let outcome = match self.call(&mut store, fuel_granted) {
             Ok(Ok(())) => Outcome::Plan(std::mem::take(&mut store.data_mut().plan)),
             Ok(Err(Failure::InvalidSpec(text))) => Outcome::InvalidSpec(text),
@@ -87,7 +90,7 @@ impl LoadedPolicy {
         };
         let fuel = fuel_granted.saturating_sub(store.get_fuel().unwrap_or(0));
         let log = std::mem::take(&mut store.data_mut().log);
-        Decision { outcome, fuel, log, duration: started.elapsed() }
+        Decision { outcome, reads: store.data().reads, fuel, log, duration: started.elapsed() }
     }
 
     /// The record of a decision that [`Self::decide`] made on `snapshot` for `cluster` (`namespace/name`).

@@ -1,12 +1,22 @@
 //! Which policy decides for which component now, and how that changes.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
 };
 
-use crate::{cache::Cache, engine::Runtime, load::LoadError, policy::LoadedPolicy};
+use tidepool_model::record::digest;
+
+use crate::{
+    cache::Cache,
+    engine::Runtime,
+    load::{LoadError, read},
+    policy::LoadedPolicy,
+};
+
+/// Policies that are kept ready besides those that decide: enough for a way back from a swap of each component.
+const READY_MAX: usize = 16;
 
 /// The policies that decide now. A decision holds its policy by `Arc`, so a swap happens between two decisions and
 /// loses none; readers never wait for a policy that is being prepared or that is deciding.
@@ -14,6 +24,8 @@ pub struct Registry {
     runtime: Runtime,
     cache: Cache,
     current: RwLock<Arc<Policies>>,
+    /// The policies that were prepared last, the newest last: the way back to one of them compiles nothing.
+    ready: Mutex<VecDeque<LoadedPolicy>>,
     listeners: Mutex<Vec<Listener>>,
 }
 
@@ -45,7 +57,7 @@ pub struct Refused {
 impl Registry {
     /// A registry without policies.
     pub fn new(runtime: Runtime, cache: Cache) -> Self {
-        Self { runtime, cache, current: RwLock::default(), listeners: Mutex::default() }
+        Self { runtime, cache, current: RwLock::default(), ready: Mutex::default(), listeners: Mutex::default() }
     }
 
     /// The policy that decides for `component` now.
@@ -73,24 +85,33 @@ impl Registry {
     /// # Errors
     /// See [`LoadError`].
     pub fn prepare(&self, bytes: &[u8]) -> Result<LoadedPolicy, LoadError> {
-        self.runtime.load(bytes, &self.cache)
+        let digest = digest(bytes);
+        if let Some(known) = self.ready().iter().find(|policy| policy.digest == digest) {
+            return Ok(known.clone());
+        }
+        let policy = self.runtime.load_as(bytes, digest, &self.cache)?;
+        let mut ready = self.ready();
+        ready.push_back(policy.clone());
+        if ready.len() > READY_MAX {
+            ready.pop_front();
+        }
+        Ok(policy)
     }
 
     /// Makes `policy` decide from the next decision on. None if it is the one that decides already.
     pub fn publish(&self, policy: LoadedPolicy) -> Option<Swapped> {
-        let component = policy.descriptor.component.clone();
-        let now = policy.digest.clone();
+        let (component, now) = (policy.descriptor.component.clone(), policy.digest.clone());
+        let policy = Arc::new(policy);
         let before = {
             let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
-            let before = current.get(&component).map(|policy| policy.digest.clone());
-            if before.as_ref() == Some(&now) {
+            if current.get(&component).is_some_and(|policy| policy.digest == now) {
                 return None;
             }
-            let mut next = Policies::clone(&current);
-            next.insert(component.clone(), Arc::new(policy));
-            *current = Arc::new(next);
-            before
+            // In place, unless somebody holds the whole list in this moment.
+            Arc::make_mut(&mut current).insert(component.clone(), policy)
         };
+        // The old one is dropped when no decision holds it any more, and not under the lock.
+        let before = before.map(|policy| policy.digest.clone());
         let swapped = Swapped { component, before, now };
         for listener in self.listeners.lock().unwrap_or_else(PoisonError::into_inner).iter() {
             listener(&swapped);
@@ -104,8 +125,8 @@ impl Registry {
     /// When the file is refused; what decided before goes on.
     pub fn load_file(&self, path: &Path) -> Result<Option<Swapped>, Refused> {
         let refused = |error| Refused { path: path.to_owned(), error };
-        let policy = self.runtime.load_file(path, &self.cache).map_err(refused)?;
-        Ok(self.publish(policy))
+        let bytes = read(path).map_err(refused)?;
+        Ok(self.publish(self.prepare(&bytes).map_err(refused)?))
     }
 
     /// Loads every `*.wasm` file of `directory`, in order of their names.
@@ -122,5 +143,9 @@ impl Registry {
         }
         files.sort();
         Ok(files.iter().map(|path| self.load_file(path)).collect())
+    }
+
+    fn ready(&self) -> MutexGuard<'_, VecDeque<LoadedPolicy>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

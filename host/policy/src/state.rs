@@ -10,6 +10,7 @@ use crate::{
         ACTIONS_MAX, LOG_LINE_BYTES_MAX, LOG_LINES_MAX, MEMORY_BYTES_MAX, PLAN_BYTES_MAX, TABLE_ELEMENTS_MAX, WAITS_MAX,
     },
     policy::{LogLevel, LogLine},
+    reads::Reads,
 };
 
 /// Behind the guest's handle of the snapshot; there is one snapshot a call, so the handle needs no data.
@@ -23,6 +24,7 @@ pub struct CallState {
     pub(crate) table: ResourceTable,
     pub(crate) limits: StoreLimits,
     pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) reads: Reads,
     pub(crate) plan: Plan,
     pub(crate) log: Vec<LogLine>,
     plan_bytes: usize,
@@ -31,7 +33,15 @@ pub struct CallState {
 impl CallState {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY_BYTES_MAX).table_elements(TABLE_ELEMENTS_MAX).build();
-        Self { table: ResourceTable::new(), limits, snapshot, plan: Plan::default(), log: Vec::new(), plan_bytes: 0 }
+        Self {
+            table: ResourceTable::new(),
+            limits,
+            snapshot,
+            reads: Reads::default(),
+            plan: Plan::default(),
+            log: Vec::new(),
+            plan_bytes: 0,
+        }
     }
 
     /// Counts `bytes` that the guest adds to its plan, before anything is parsed.

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, sync::Arc};
 
+use tidepool_model::Snapshot;
+use tidepool_policy::Part;
 use tidepool_tests::{golden, policies, render, vector};
 
 #[test]
@@ -64,6 +66,48 @@ fn the_same_vector_burns_the_same_fuel() {
             assert_eq!(first, second, "{}", short(&file));
         }
     }
+}
+
+/// The host does not ask again while all that a policy read is as it was: so nothing else may matter.
+#[test]
+fn what_a_policy_did_not_read_does_not_change_its_decision() {
+    let mut unread = 0;
+    for policy in policies::sandboxed() {
+        for file in vector::files(&policy.descriptor().component) {
+            let snapshot = Arc::new(vector::read(&file).expect("a vector").snapshot);
+            let decision = policy.decide(Arc::clone(&snapshot));
+            for part in Part::ALL.into_iter().filter(|part| !decision.reads.has(*part)) {
+                let other = Arc::new(without(&snapshot, part));
+                assert!(decision.reads.are_same(&snapshot, &other), "{}: {part:?}", short(&file));
+                let again = policy.decide(other);
+                assert_eq!(decision.outcome, again.outcome, "{}: without {part:?}", short(&file));
+                assert_eq!(decision.reads, again.reads, "{}: without {part:?}", short(&file));
+                unread += 1;
+            }
+        }
+    }
+    assert!(unread > 0, "no policy leaves anything unread");
+}
+
+/// The snapshot with something else in place of one part.
+fn without(snapshot: &Snapshot, part: Part) -> Snapshot {
+    let (mut other, nothing) = (snapshot.clone(), Snapshot::nothing());
+    let mut pd = (*other.pd).clone();
+    match part {
+        Part::Now => other.now_ms += 400 * 24 * 3_600_000,
+        Part::Cluster => other.cluster = nothing.cluster,
+        Part::Settings => other.settings = nothing.cluster,
+        Part::Watches => other.watches = nothing.watches,
+        Part::Pods => other.pods = nothing.pods,
+        Part::Members => pd.members = nothing.pd.members.clone(),
+        Part::Stores => pd.stores.iter_mut().flatten().for_each(|store| store.row.last_heartbeat_ms += 1),
+        Part::StoreJson => {
+            pd.stores.iter_mut().flatten().for_each(|store| store.json = serde_json::value::RawValue::NULL.to_owned());
+        }
+        Part::Documents => pd.documents.clear(),
+        Part::Probes => other.probes = nothing.probes,
+    }
+    Snapshot { pd: Arc::new(pd), ..other }
 }
 
 fn short(file: &Path) -> String {

@@ -39,6 +39,24 @@ fn policies_import_only_the_contract_and_are_small() {
     assert_none(&complaints);
 }
 
+/// A policy's digest must not depend on who built it where: panics name files, and the names are made the same for all.
+#[test]
+fn policies_name_no_folder_of_the_machine_that_built_them() {
+    let folders = [std::env::var_os("HOME"), std::env::var_os("CARGO_HOME"), std::env::var_os("RUSTUP_HOME")];
+    let folders = folders.into_iter().flatten().map(|folder| folder.to_string_lossy().into_owned());
+    let own = root().canonicalize().expect("the checkout").to_string_lossy().into_owned();
+    let usual = ["root", "home", "Users", ".cargo", ".rustup"].map(|folder| format!("/{folder}/"));
+    let folders: Vec<String> = folders.chain([own]).chain(usual).filter(|folder| folder.len() > 1).collect();
+    let mut complaints = Vec::new();
+    for name in tidepool_tests::policies::names() {
+        let bytes = tidepool_tests::policies::bytes(&name);
+        let text = String::from_utf8_lossy(&bytes);
+        let named = |folder: &&String| text.contains(folder.as_str());
+        complaints.extend(folders.iter().filter(named).map(|folder| format!("{name}: names {folder}")));
+    }
+    assert_none(&complaints);
+}
+
 #[test]
 fn every_policy_folder_is_built() {
     let makefile = read(Path::new("Makefile"));

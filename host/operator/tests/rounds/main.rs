@@ -25,7 +25,7 @@ use tidepool_model::{
 };
 use tidepool_operator::{ClusterKey, Config, Deciders, Executor, LeaseConfig, Operator, Policies, Policy};
 use tidepool_pd::Http;
-use tidepool_policy::{Decision, Swapped};
+use tidepool_policy::{Decision, Part, Reads, Swapped};
 use tokio::task::JoinHandle;
 
 const TC: &str = "pingcap.com/v1alpha1";
@@ -37,6 +37,8 @@ struct Scripted {
     descriptor: Descriptor,
     digest: String,
     decide: Decide,
+    /// What it is seen to read.
+    reads: Reads,
     asked: AtomicUsize,
 }
 
@@ -51,7 +53,13 @@ impl Policy for Scripted {
 
     fn decide(&self, snapshot: Arc<Snapshot>) -> Decision {
         self.asked.fetch_add(1, Ordering::Relaxed);
-        Decision { outcome: (self.decide)(&snapshot), fuel: 1, log: Vec::new(), duration: Duration::ZERO }
+        Decision {
+            outcome: (self.decide)(&snapshot),
+            reads: self.reads,
+            fuel: 1,
+            log: Vec::new(),
+            duration: Duration::ZERO,
+        }
     }
 }
 
@@ -102,7 +110,13 @@ fn policy(component: &str, decide: impl Fn(&Snapshot) -> Outcome + Send + Sync +
         ..Descriptor::default()
     };
     let digest = format!("sha256:{component}");
-    Arc::new(Scripted { descriptor, digest, decide: Arc::new(decide), asked: AtomicUsize::new(0) })
+    Arc::new(Scripted {
+        descriptor,
+        digest,
+        decide: Arc::new(decide),
+        reads: Reads::everything(),
+        asked: AtomicUsize::new(0),
+    })
 }
 
 fn map(snapshot: &Snapshot, component: &str, data: &str) -> Value {
@@ -219,6 +233,43 @@ async fn what_a_policy_wants_comes_to_be_and_then_nothing_is_written() {
     seconds(3000).await;
     assert_eq!(bed.api.writes(), Vec::<String>::new(), "at rest nothing is written");
     assert_eq!(pd.asked.load(Ordering::Relaxed) - asked, 100, "one round for each resync");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_asked_again_when_anything_that_it_read_changes_and_only_then() {
+    let mut pd = wanting("pd", "x");
+    let mut reads = Reads::default();
+    [Part::Cluster, Part::Watches].into_iter().for_each(|part| reads.note(part));
+    Arc::get_mut(&mut pd).expect("not shared yet").reads = reads;
+    let bed = bed(vec![pd.clone()]);
+    seconds(20).await;
+    let asked = |since: usize| pd.asked.load(Ordering::Relaxed) - since;
+    let rest = asked(0);
+    seconds(3000).await;
+    assert_eq!(asked(rest), 0, "it did not look at the clock, and nothing else has changed");
+    let mut cluster = bed.api.get(TC, "tidbclusters", "tidb", "basic").expect("there");
+    cluster["spec"]["tidb"]["secret"] = json!("other");
+    bed.api.put("tidbclusters", cluster);
+    seconds(40).await;
+    let edited = asked(rest);
+    assert!(edited >= 1, "the cluster changed");
+    let mut map = bed.config_map("pd").expect("created");
+    map["data"]["a"] = json!("y");
+    bed.api.put("configmaps", map);
+    seconds(40).await;
+    assert_eq!(bed.config_map("pd").expect("there")["data"]["a"], "x");
+    assert!(asked(rest) > edited, "an object changed");
+    let next = Arc::new(Scripted {
+        descriptor: pd.descriptor.clone(),
+        digest: "sha256:next".into(),
+        decide: pd.decide.clone(),
+        reads,
+        asked: AtomicUsize::new(0),
+    });
+    bed.policies.swap(next.clone());
+    seconds(40).await;
+    assert!(next.asked.load(Ordering::Relaxed) >= 1, "what another policy said is not its answer");
+    assert_eq!(bed.status()["policies"], json!({"pd": "sha256:next"}));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
-//! `tidepool:policy/observed`: the snapshot read through getters, with columns.
+//! `tidepool:policy/observed`: the snapshot read through getters, with columns. Each notes which part it gives out: a
+//! decision is taken over while the parts that it was made from are the same.
 
 use std::collections::BTreeMap;
 
@@ -10,6 +11,7 @@ use wasmtime::component::Resource;
 
 use crate::{
     bindings::tidepool::policy::observed as wit,
+    reads::Part,
     state::{CallState, SnapshotHandle},
 };
 
@@ -20,54 +22,66 @@ impl wit::Host for CallState {}
 
 impl wit::HostSnapshot for CallState {
     fn now_ms(&mut self, _: Handle) -> wasmtime::Result<u64> {
+        self.reads.note(Part::Now);
         Ok(self.snapshot.now_ms)
     }
 
     fn cluster(&mut self, _: Handle) -> wasmtime::Result<String> {
+        self.reads.note(Part::Cluster);
         Ok(self.snapshot.cluster.get().to_owned())
     }
 
     fn settings(&mut self, _: Handle) -> wasmtime::Result<String> {
+        self.reads.note(Part::Settings);
         Ok(self.snapshot.settings.get().to_owned())
     }
 
     fn objects(&mut self, _: Handle, watch: u32) -> Answer<Vec<wit::ObjectHead>> {
+        self.reads.note(Part::Watches);
         Ok(self.snapshot.objects(watch).map(|o| o.iter().map(|o| head(o)).collect()).map_err(unknown))
     }
 
     fn labels(&mut self, _: Handle, watch: u32, key: String) -> Answer<Vec<Option<String>>> {
+        self.reads.note(Part::Watches);
         Ok(self.column(watch, &key, |o| &o.labels))
     }
 
     fn annotations(&mut self, _: Handle, watch: u32, key: String) -> Answer<Vec<Option<String>>> {
+        self.reads.note(Part::Watches);
         Ok(self.column(watch, &key, |o| &o.annotations))
     }
 
     fn object(&mut self, _: Handle, watch: u32, name: String) -> Answer<Option<String>> {
+        self.reads.note(Part::Watches);
         Ok(self.snapshot.object(watch, &name).map(|o| o.map(|o| o.json.get().to_owned())).map_err(unknown))
     }
 
     fn pods(&mut self, _: Handle) -> Answer<Vec<wit::PodRow>> {
+        self.reads.note(Part::Pods);
         Ok(self.snapshot.pods.as_ref().map(|pods| pods.iter().map(pod_row).collect()).map_err(unknown_ref))
     }
 
     fn pd_members(&mut self, _: Handle) -> Answer<Vec<wit::PdMember>> {
+        self.reads.note(Part::Members);
         let members = self.snapshot.pd.members.as_ref();
         Ok(members.map(|members| members.iter().map(pd_member).collect()).map_err(unknown_ref))
     }
 
     fn stores(&mut self, _: Handle) -> Answer<Vec<wit::StoreRow>> {
+        self.reads.note(Part::Stores);
         let stores = self.snapshot.pd.stores.as_ref();
         Ok(stores.map(|stores| stores.iter().map(|s| store_row(&s.row)).collect()).map_err(unknown_ref))
     }
 
     fn store(&mut self, _: Handle, id: u64) -> Answer<Option<String>> {
+        self.reads.note(Part::StoreJson);
         let stores = self.snapshot.pd.stores.as_ref();
         let text = stores.map(|stores| stores.iter().find(|s| s.row.id == id).map(|s| s.json.get().to_owned()));
         Ok(text.map_err(unknown_ref))
     }
 
     fn pd_document(&mut self, _: Handle, name: String) -> Answer<String> {
+        self.reads.note(Part::Documents);
         Ok(match self.snapshot.pd.documents.get(&name) {
             Some(Ok(document)) => Ok(document.get().to_owned()),
             Some(Err(why)) => Err(unknown_ref(why)),
@@ -76,6 +90,7 @@ impl wit::HostSnapshot for CallState {
     }
 
     fn probe(&mut self, _: Handle, probe: u32, pod: String) -> Answer<wit::ProbeAnswer> {
+        self.reads.note(Part::Probes);
         let answers = self.snapshot.probes.get(probe as usize);
         Ok(match answers.and_then(|answers| answers.get(&pod)) {
             Some(Ok(answer)) => Ok(wit::ProbeAnswer { status: answer.status, body: answer.body.clone().into_bytes() }),
