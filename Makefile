@@ -15,9 +15,13 @@ POLICIES := $(CURDIR)/target/policies
 TIDEPOOL := cargo run --quiet -p tidepool-cli --
 EXAMPLE ?= examples/basic.yaml
 
-# Panic messages name source files; without this a policy's digest would depend on where it was built.
+# Panic messages name source files; without this a policy's digest would depend on where it was built. The sources of
+# the standard library are named as they are where rustup has not installed them.
 CARGO_HOME_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
-export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS := --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/tidepool
+RUST_SOURCES = $(shell rustc --print sysroot)/lib/rustlib/src/rust
+RUST_COMMIT = $(shell rustc -vV | sed -n 's/^commit-hash: //p')
+GUEST_FLAGS = --remap-path-prefix=$(CARGO_HOME_DIR)=/cargo --remap-path-prefix=$(CURDIR)=/tidepool \
+  --remap-path-prefix=$(RUST_SOURCES)=/rustc/$(RUST_COMMIT)
 
 # Copies guests into a folder, each at once, and only what changed: a running host watches the folder.
 install = mkdir -p $(1); for guest in $(2); do \
@@ -68,7 +72,8 @@ golden: guests ## Write the expected transcripts and vectors anew; read the diff
 
 .PHONY: guests
 guests: tools ## The policies as WebAssembly components, in target/policies
-	cargo component build --quiet --target wasm32-unknown-unknown --profile guest $(GUESTS:%=-p policy-%) -p policy-hostile
+	env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="$(GUEST_FLAGS)" \
+	  cargo component build --quiet --target wasm32-unknown-unknown --profile guest $(GUESTS:%=-p policy-%) -p policy-hostile
 	@$(call install,$(POLICIES),$(GUESTS))
 	@$(call install,$(POLICIES)-for-tests,hostile)
 
