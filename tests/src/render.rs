@@ -101,26 +101,3 @@ pub fn render_with(mut cluster: Value, policies: &[Deciding<'_>]) -> Result<Vec<
     }
     tidepool_model::render::render(cluster, policies)
 }
-
-/// The cluster with the defaults that the API server fills in from the CRD's schema.
-pub fn with_schema_defaults(mut cluster: Value) -> Value {
-    fill(&mut cluster, &tidepool_api::crd::tidb_cluster_schema());
-    cluster
-}
-
-fn fill(value: &mut Value, schema: &Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
-                if let (None, Some(default)) = (fields.get(name), schema.get("default")) {
-                    fields.insert(name.clone(), default.clone());
-                }
-                if let Some(field) = fields.get_mut(name) {
-                    fill(field, schema);
-                }
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, &schema["items"])),
-        _ => {}
-    }
-}

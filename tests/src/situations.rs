@@ -63,6 +63,11 @@ impl Stage {
         Ok(())
     }
 
+    /// Everybody is asked once; the pods do not follow yet.
+    fn act(&mut self) -> Result<(), RenderError> {
+        round(&mut self.world, &self.policies).map(drop)
+    }
+
     /// The user changes the TidbCluster.
     fn edit(&mut self, change: Value) {
         merge(&mut self.world.cluster, &change);
@@ -125,6 +130,7 @@ macro_rules! situation {
 }
 
 mod pdms;
+mod requests;
 
 /// All situations.
 pub fn all() -> Vec<Situation> {
@@ -132,6 +138,7 @@ pub fn all() -> Vec<Situation> {
     all.extend(pdms::all());
     all.extend(pd());
     all.extend(pd_members());
+    all.extend(requests::all());
     all.extend(tikv());
     all.extend(tidb());
     all.extend(housekeeping());

@@ -175,7 +175,9 @@ fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: 
     let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, &failed.pod_name)?;
     let old: Vec<&Live> = claims.iter().filter(|claim| is_of(failed, claim.uid())).collect();
     let Some(first) = old.first() else { return Ok(true) };
-    for claim in old.iter().filter(|claim| !claim.deleting()) {
+    // A pod that seems to serve was cut off from PD and does not know yet: when it starts again it does, and fails.
+    let serves = world.pod(&failed.pod_name).is_some_and(|pod| pod.ready);
+    for claim in old.iter().filter(|claim| !serves && !claim.deleting()) {
         claims::delete(plan, claim);
     }
     if let Some(pod) = world.live_pod(&failed.pod_name)?.filter(|pod| !pod.deleting()) {

@@ -28,7 +28,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     // Until the step is made, the set keeps its size.
     wanted.spec.get_or_insert_default().replicas = Some(actual);
     slots::keep(set, wanted);
-    if let (true, Some(waiting)) = (actual != desired, slots::refusal(world.cluster, Component::Pd)) {
+    if let Some(waiting) = slots::refusal(world.cluster, Component::Pd) {
         plan.wait(waiting);
         return Ok(Step::Done);
     }

@@ -49,7 +49,7 @@ fn name_check(cluster: &TidbCluster, second: bool) -> NameCheck {
     }
     if flag("NoWaitDNS") {
         NameCheck::None
-    } else if flag("WaitForDnsNameIpMatch") || pd.is_some_and(|pd| pd.mode == "ms") {
+    } else if flag("WaitForDnsNameIpMatch") || cluster.pd_services_apart() {
         NameCheck::OwnAddress
     } else {
         NameCheck::Dig
@@ -59,8 +59,7 @@ fn name_check(cluster: &TidbCluster, second: bool) -> NameCheck {
 /// Sets `arguments` to those that every start has.
 fn arguments(cluster: &TidbCluster) -> String {
     let scheme = cluster.scheme();
-    let pd = cluster.spec.pd.as_ref();
-    let services = if pd.is_some_and(|pd| pd.mode == "ms") { "services api " } else { "" };
+    let services = if cluster.pd_services_apart() { "services api " } else { "" };
     let name = if long_names(cluster) { "$domain" } else { "$POD_NAME" };
     let data = data_dir(cluster);
     format!(

@@ -17,10 +17,7 @@ use tidepool_sdk::{
     wait::{self, Reason},
 };
 
-use crate::{
-    members,
-    world::{World, watch},
-};
+use crate::{members, world::World};
 
 /// Takes the upgrade one step on, if there is one.
 ///
@@ -48,52 +45,22 @@ pub fn upgrade(
         rollout::keep_pod_spec(set, wanted)?;
         return Ok(Step::Done);
     }
-    Phase::UPGRADE.clone_into(&mut status.common.phase);
-    if changed {
-        // The template first; no pod restarts for it, since the partition is above them all.
+    if !rollout::begun(set, wanted, &mut status.common.phase, changed, plan) {
         return Ok(Step::Done);
     }
-    if !set.partitioned() {
-        plan.wait(rollout::keep_strategy(set, wanted));
-        return Ok(Step::Done);
-    }
-    roll(world, set, wanted, status, plan)
+    rollout::roll(world, set, wanted, plan, |progress, ordinal, pod, plan| {
+        Ok(match progress {
+            Progress::New => is_well(world, status, pod, plan),
+            _ => may_restart(world, set, status, (ordinal, &pod.name), plan),
+        })
+    })
 }
 
-/// From the highest ordinal down: those that are new must be well, and the first old one is next.
-fn roll(
-    world: &World<'_>,
-    set: &LiveSet,
-    wanted: &mut StatefulSet,
-    status: &PdStatus,
-    plan: &mut Plan,
-) -> Result<Step, Failure> {
-    rollout::roll_down_to(wanted, set.partition().unwrap_or_default());
-    for ordinal in slots::present(set.replicas()).into_iter().rev() {
-        let name = world.pod_name(ordinal);
-        let progress = rollout::progress(world.snapshot, watch::POD, set, &name, ordinal)?;
-        match (&progress, world.pod(&name)) {
-            (Progress::New, Some(pod)) => {
-                if let Some(waiting) = lacks(world, status, pod) {
-                    plan.wait(waiting);
-                    return Ok(Step::Wait);
-                }
-            }
-            (Progress::Old, Some(_)) => return Ok(next(world, set, wanted, status, (ordinal, &name), plan)),
-            _ => {
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Wait);
-            }
-        }
-    }
-    Ok(Step::Done)
-}
-
-/// What a pod with the new template still lacks before the next one may go.
-fn lacks(world: &World<'_>, status: &PdStatus, pod: &PodRow) -> Option<tidepool_sdk::WaitingOn> {
-    let waiting = rollout::lacks(world.cluster, Component::Pd, pod, world.now_ms());
-    if waiting.is_some() {
-        return waiting;
+/// Whether a pod with the new template serves.
+fn is_well(world: &World<'_>, status: &PdStatus, pod: &PodRow, plan: &mut Plan) -> bool {
+    if let Some(waiting) = rollout::lacks(world.cluster, Component::Pd, pod, world.now_ms()) {
+        plan.wait(waiting);
+        return false;
     }
     let name = &pod.name;
     let healthy = members::in_pod(&status.members, name).is_some_and(|member| member.health);
@@ -102,42 +69,37 @@ fn lacks(world: &World<'_>, status: &PdStatus, pod: &PodRow) -> Option<tidepool_
     } else if !world.says_ready(name) {
         format!("the member in pod {name} does not say that it is ready")
     } else {
-        return None;
+        return true;
     };
-    Some(wait::on(Reason::MemberUnhealthy, wait::pd_member(name), message))
+    plan.wait(wait::on(Reason::MemberUnhealthy, wait::pd_member(name), message));
+    false
 }
 
-/// The next pod to restart: what must be so before, then the lower partition.
-fn next(
+/// Whether the next pod may restart: the others are a quorum, and another member leads.
+fn may_restart(
     world: &World<'_>,
     set: &LiveSet,
-    wanted: &mut StatefulSet,
     status: &PdStatus,
     (ordinal, pod): (i32, &str),
     plan: &mut Plan,
-) -> Step {
+) -> bool {
     let Ok(members) = &world.members else {
         plan.wait(wait::on(Reason::PdUnknown, wait::pod(pod), "PD's members are not known"));
-        return Step::Wait;
+        return false;
     };
     let cautious = world.cluster.annotation(PD_CHECK_QUORUM) == Some("true");
     let healthy = members.iter().filter(|member| member.healthy).count();
     if !members::can_spare(members, pod) || (cautious && healthy <= members::quorum(members.len())) {
         let message = format!("without {pod} the healthy members would be too few");
         plan.wait(wait::on(Reason::QuorumAtRisk, wait::pod(pod), message));
-        return Step::Wait;
+        return false;
     }
     let leads = members.iter().find(|member| member.leader && members::pod_of(&member.name) == pod);
-    if let Some(leader) = leads {
-        let own = members::successor(world.cluster, &status.members, slots::present(set.replicas()), ordinal);
-        if let Some(to) = own.or_else(|| members::peer_successor(&status.peer_members, &leader.name)) {
-            members::hand_over(plan, &leader.name, &to, &format!("before {pod} restarts"));
-            return Step::Wait;
-        }
-    }
-    rollout::roll_down_to(wanted, ordinal);
-    plan.wait(rollout::replaced(pod, &Progress::Leaving));
-    Step::Done
+    let Some(leader) = leads else { return true };
+    let own = members::successor(world.cluster, &status.members, slots::present(set.replicas()), ordinal);
+    let Some(to) = own.or_else(|| members::peer_successor(&status.peer_members, &leader.name)) else { return true };
+    members::hand_over(plan, &leader.name, &to, &format!("before {pod} restarts"));
+    false
 }
 
 /// Gives all pods the new template at once, if PD does not serve anyway and the user says so or has only one member. The

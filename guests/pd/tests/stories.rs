@@ -208,6 +208,20 @@ fn a_lost_member_is_replaced_and_the_spare_one_goes_again() {
 }
 
 #[test]
+fn a_lost_member_whose_pod_still_seems_to_serve_starts_again_before_its_volumes_go() {
+    let mut story = at_rest(3);
+    story.lead("c-pd-0");
+    story.set_health("c-pd-2", false);
+    story.round();
+    story.world.now_ms += 301_000;
+    story.round();
+    assert_eq!(story.round(), ["delete-pd-member pd member/3"]);
+    story.world.set_ready("c-pd-2", true);
+    assert_eq!(story.round(), ["delete pod/c-pd-2"]);
+    assert!(story.world.get("PersistentVolumeClaim", "pd-c-pd-2").is_some());
+}
+
+#[test]
 fn without_a_quorum_nothing_is_done() {
     let mut story = at_rest(3);
     story.set_health("c-pd-1", false);
@@ -278,6 +292,10 @@ fn empty_slots_that_kubernetes_cannot_leave_empty_are_refused() {
     assert_eq!(story.set("c-pd")["spec"]["replicas"], 3);
     assert_eq!(story.leader(), "c-pd-0");
     assert!(story.waiting().contains(&"CannotApply".to_owned()));
+    story.edit(|spec| spec["pd"]["replicas"] = 3.into());
+    assert!(story.waiting().contains(&"CannotApply".to_owned()), "the wrong pods are there");
+    story.world.cluster["metadata"]["annotations"] = json!({"pd.tidb.pingcap.com/delete-slots": "[7]"});
+    assert_eq!(story.waiting(), [""; 0], "an ordinal that there would not be anyway");
 }
 
 /// A cluster that the existing operator left running.

@@ -10,10 +10,13 @@ use tidepool_api::{
 use tidepool_model::{snapshot::PodRow, waiting::WaitingOn};
 
 use crate::{
-    Failure, Snapshot,
+    Failure, Plan, Snapshot,
     build::set::rolling,
+    flow::Step,
     live::{Live, LiveSet},
+    slots,
     wait::{self, Reason},
+    world::{World, watch},
 };
 
 /// How far a pod is in an upgrade.
@@ -56,6 +59,56 @@ pub fn lacks(cluster: &TidbCluster, component: Component, pod: &PodRow, now_ms: 
     let early = min_ready > 0 && now_ms <= ready_at;
     let message = format!("pod {name} must be ready for {min_ready} s");
     early.then(|| wait::until(Reason::PodReadyTooShort, wait::pod(name), message, ready_at))
+}
+
+/// Begins an upgrade; true once pods may be replaced one by one. `changed` says that the template that is wanted is new: it
+/// goes out first, and no pod restarts for it, since the partition is above them all.
+pub fn begun(set: &LiveSet, wanted: &mut StatefulSet, phase: &mut String, changed: bool, plan: &mut Plan) -> bool {
+    Phase::UPGRADE.clone_into(phase);
+    if changed {
+        return false;
+    }
+    if !set.partitioned() {
+        plan.wait(keep_strategy(set, wanted));
+        return false;
+    }
+    roll_down_to(wanted, set.partition().unwrap_or_default());
+    true
+}
+
+/// Goes over the pods from the highest ordinal down. `may_go_on` says of one with the new template whether it is well, and
+/// of the first with an old one whether it may be replaced now; where it says no, it has said what it waits for.
+///
+/// # Errors
+/// When pods could not be read, or as `may_go_on`.
+pub fn roll(
+    world: &World<'_>,
+    set: &LiveSet,
+    wanted: &mut StatefulSet,
+    plan: &mut Plan,
+    mut may_go_on: impl FnMut(&Progress, i32, &PodRow, &mut Plan) -> Result<bool, Failure>,
+) -> Result<Step, Failure> {
+    for ordinal in slots::present(set.replicas()).into_iter().rev() {
+        let name = world.pod_name(ordinal);
+        let progress = match world.pod(&name) {
+            Some(_) => progress(world.snapshot, watch::POD, set, &name, ordinal)?,
+            None => Progress::Missing,
+        };
+        match (&progress, world.pod(&name)) {
+            (Progress::New, Some(pod)) if may_go_on(&progress, ordinal, pod, plan)? => {}
+            (Progress::Old, Some(pod)) if may_go_on(&progress, ordinal, pod, plan)? => {
+                roll_down_to(wanted, ordinal);
+                plan.wait(replaced(&name, &Progress::Leaving));
+                return Ok(Step::Done);
+            }
+            (Progress::New | Progress::Old, _) => return Ok(Step::Wait),
+            _ => {
+                plan.wait(replaced(&name, &progress));
+                return Ok(Step::Wait);
+            }
+        }
+    }
+    Ok(Step::Done)
 }
 
 /// Waits for a pod that is being made or replaced.

@@ -12,11 +12,10 @@ use tidepool_sdk::{
     flow::Step,
     live::LiveSet,
     rollout::{self, Progress},
-    slots,
     wait::{self, Reason},
 };
 
-use crate::world::{World, watch};
+use crate::world::World;
 
 /// Components that must not be changing while TiDB's pods are replaced.
 const NOT_WITH: [Component; 4] = [Component::Pd, Component::Tikv, Component::Tiflash, Component::Pump];
@@ -45,51 +44,15 @@ pub fn upgrade(
         rollout::keep_pod_spec(set, wanted)?;
         return Ok(Step::Done);
     }
-    Phase::UPGRADE.clone_into(&mut status.common.phase);
-    if changed {
-        // The template first; no pod restarts for it, since the partition is above them all.
+    if !rollout::begun(set, wanted, &mut status.common.phase, changed, plan) {
         return Ok(Step::Done);
     }
-    if !set.partitioned() {
-        plan.wait(rollout::keep_strategy(set, wanted));
-        return Ok(Step::Done);
-    }
-    roll(world, set, wanted, status, plan)
-}
-
-/// From the highest ordinal down: those that are new must serve, and the first old one is next.
-fn roll(
-    world: &World<'_>,
-    set: &LiveSet,
-    wanted: &mut StatefulSet,
-    status: &TidbStatus,
-    plan: &mut Plan,
-) -> Result<Step, Failure> {
-    rollout::roll_down_to(wanted, set.partition().unwrap_or_default());
-    for ordinal in slots::present(set.replicas()).into_iter().rev() {
-        let name = world.pod_name(ordinal);
-        let progress = rollout::progress(world.snapshot, watch::POD, set, &name, ordinal)?;
-        match (&progress, world.pod(&name)) {
-            (Progress::New, Some(pod)) => {
-                if !is_well(world, status, pod, plan) {
-                    return Ok(Step::Wait);
-                }
-            }
-            (Progress::Old, Some(_)) => {
-                if !another_serves(status, &name, plan) {
-                    return Ok(Step::Wait);
-                }
-                rollout::roll_down_to(wanted, ordinal);
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Done);
-            }
-            _ => {
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Wait);
-            }
-        }
-    }
-    Ok(Step::Done)
+    rollout::roll(world, set, wanted, plan, |progress, _, pod, plan| {
+        Ok(match progress {
+            Progress::New => is_well(world, status, pod, plan),
+            _ => another_serves(status, &pod.name, plan),
+        })
+    })
 }
 
 /// Whether a pod with the new template serves.

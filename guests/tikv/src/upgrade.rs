@@ -74,61 +74,23 @@ pub fn upgrade(
         // Marks of an earlier upgrade would cut this one's waiting short.
         forget(world, plan)?;
     }
-    Phase::UPGRADE.clone_into(&mut status.common.phase);
-    if changed {
-        // The template first; no pod restarts for it, since the partition is above them all.
+    if !rollout::begun(set, wanted, &mut status.common.phase, changed, plan) {
         return Ok(Step::Done);
     }
-    if !set.partitioned() {
-        plan.wait(rollout::keep_strategy(set, wanted));
-        return Ok(Step::Done);
-    }
-    roll(world, set, wanted, status, plan)
-}
-
-/// From the highest ordinal down: those that are new must be well, and the first old one is next.
-fn roll(
-    world: &World<'_>,
-    set: &LiveSet,
-    wanted: &mut StatefulSet,
-    status: &mut TikvStatus,
-    plan: &mut Plan,
-) -> Result<Step, Failure> {
-    rollout::roll_down_to(wanted, set.partition().unwrap_or_default());
     let rows = world.stores.as_deref().unwrap_or_default();
-    for ordinal in slots::present(set.replicas()).into_iter().rev() {
-        let name = world.pod_name(ordinal);
-        let progress = rollout::progress(world.snapshot, watch::POD, set, &name, ordinal)?;
-        let (Some(pod), store) = (world.pod(&name), world.store_of(rows, &name)) else {
-            plan.wait(rollout::replaced(&name, &Progress::Missing));
-            return Ok(Step::Wait);
-        };
-        match (&progress, store) {
+    rollout::roll(world, set, wanted, plan, |progress, _, pod, plan| {
+        let store = world.store_of(rows, &pod.name);
+        Ok(match (progress, store) {
             (Progress::New, store) => {
-                if !is_well(world, pod, store, plan) || !leaders_are_back(world, &name, store, status, plan)? {
-                    return Ok(Step::Wait);
-                }
+                is_well(world, pod, store, plan) && leaders_are_back(world, &pod.name, store, status, plan)?
             }
-            (Progress::Missing | Progress::Leaving, _) => {
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Wait);
+            (_, Some(store)) => {
+                others_are_up(world, rows, Some(store), plan)
+                    && leaders_have_left(world, &pod.name, store, status, plan)?
             }
-            (Progress::Old, store) => {
-                if !others_are_up(world, rows, store, plan) {
-                    return Ok(Step::Wait);
-                }
-                if let Some(store) = store
-                    && !leaders_have_left(world, &name, store, status, plan)?
-                {
-                    return Ok(Step::Wait);
-                }
-                rollout::roll_down_to(wanted, ordinal);
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Done);
-            }
-        }
-    }
-    Ok(Step::Done)
+            (_, None) => others_are_up(world, rows, None, plan),
+        })
+    })
 }
 
 /// Whether a pod with the new template serves.

@@ -52,6 +52,29 @@ pub fn tidb_cluster_schema() -> Value {
     schema::<TidbCluster>("A TiDB cluster.")
 }
 
+/// The TidbCluster with the defaults that an API server fills in from the schema.
+pub fn with_defaults(mut cluster: Value) -> Value {
+    fill(&mut cluster, &tidb_cluster_schema());
+    cluster
+}
+
+fn fill(value: &mut Value, schema: &Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+                if let (None, Some(default)) = (fields.get(name), schema.get("default")) {
+                    fields.insert(name.clone(), default.clone());
+                }
+                if let Some(field) = fields.get_mut(name) {
+                    fill(field, schema);
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill(item, &schema["items"])),
+        _ => {}
+    }
+}
+
 /// The schema of PolicyModule alone, for checking files.
 pub fn policy_module_schema() -> Value {
     schema::<PolicyModule>("A WASM module that decides for a component of TidbClusters.")

@@ -156,12 +156,16 @@ impl TidbCluster {
         self.spec.cluster.as_ref().filter(|cluster| !cluster.name.is_empty())
     }
 
-    /// Whether start scripts are of the second version. TiProxy's and, with `pd.mode: ms`, PD's always are.
+    /// Whether PD leaves some of its services to pods of their own.
+    pub fn pd_services_apart(&self) -> bool {
+        !self.spec.pdms.is_empty() && self.spec.pd.as_ref().is_some_and(|pd| pd.mode == "ms")
+    }
+
+    /// Whether start scripts are of the second version. TiProxy's and, where its services run apart, PD's always are.
     pub fn start_script_v2(&self, kind: Component) -> bool {
-        let micro_services = self.spec.pd.as_ref().is_some_and(|pd| pd.mode == "ms");
         match kind {
             Component::Tiproxy | Component::Tso | Component::Scheduling => true,
-            Component::Pd if micro_services => true,
+            Component::Pd if self.pd_services_apart() => true,
             _ => self.spec.start_script_version == "v2",
         }
     }

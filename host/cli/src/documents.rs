@@ -10,7 +10,7 @@ use kube::{
     discovery::{self, Scope},
 };
 use serde_json::{Value, json};
-use tidepool_api::input::Document;
+use tidepool_api::{crd, input::Document};
 
 use crate::failure::BadInput;
 
@@ -55,9 +55,10 @@ pub fn clusters(documents: &[Document]) -> Vec<(String, String)> {
     cluster_objects(documents).map(|cluster| (namespace_of(&cluster), text(&cluster, "name"))).collect()
 }
 
-/// The TidbClusters of `documents`.
+/// The TidbClusters of `documents`, as an API server would have them: with the defaults of their schema.
 pub fn cluster_objects(documents: &[Document]) -> impl Iterator<Item = Value> {
-    documents.iter().map(|document| &document.value).filter(|value| value["kind"] == "TidbCluster").cloned()
+    let clusters = documents.iter().map(|document| &document.value).filter(|value| value["kind"] == "TidbCluster");
+    clusters.cloned().map(crd::with_defaults)
 }
 
 /// Namespace of an object, the default one if it names none.

@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use serde_json::Value;
+use tidepool_api::crd;
 use tidepool_tests::render;
 
 #[test]
@@ -40,7 +41,7 @@ fn clusters() -> Vec<(String, Value)> {
     let cluster = |folder: &std::path::PathBuf| {
         let text = fs::read_to_string(folder.join("cluster.yaml")).ok()?;
         let name = folder.file_name()?.to_str()?.to_owned();
-        Some((name, render::with_schema_defaults(serde_saphyr::from_str(&text).ok()?)))
+        Some((name, crd::with_defaults(serde_saphyr::from_str(&text).ok()?)))
     };
     folders.iter().filter_map(cluster).collect()
 }

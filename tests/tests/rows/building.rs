@@ -6,6 +6,9 @@ use crate::cases::{Cases, Policies, at, merge, new};
 
 const POD: &str = "spec/template/spec";
 
+/// Values at paths.
+type Values = Vec<(&'static str, Value)>;
+
 pub fn run(cases: &mut Cases) {
     hosts(cases);
     failures(cases);
@@ -33,7 +36,7 @@ fn set(policies: Policies, change: &Value) -> Value {
 }
 
 /// Rows of the StatefulSet: a change of the cluster, and values at paths in the pod's spec.
-fn pods(cases: &mut Cases, rows: Vec<(&'static str, Value, Vec<(&str, Value)>)>) {
+fn pods(cases: &mut Cases, rows: Vec<(&'static str, Value, Values)>) {
     for (id, change, expected) in rows {
         cases.row(id, |policies| {
             let set = set(policies, &change);

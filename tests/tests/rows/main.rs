@@ -20,6 +20,9 @@ use tidepool_tests::render;
 /// Heading of the part of `guests/DEVIATIONS.md` that lists rows.
 const HEADING: &str = "## Rows of PD";
 
+/// Where the rows of the discovery service are cases: it is no policy, and its own tests name them.
+const OF_DISCOVERY: (&str, [&str; 2]) = ("D", ["host/pd/src/discovery/tests.rs", "host/operator/tests/discovery.rs"]);
+
 fn only_pd(policies: Vec<Deciding<'static>>) -> Vec<Deciding<'static>> {
     policies.into_iter().filter(|policy| policy.descriptor.component == "pd").collect()
 }
@@ -45,11 +48,12 @@ fn run(policies: Policies) -> BTreeSet<&'static str> {
 #[test]
 fn every_row_is_a_case_or_a_deviation() {
     let listed = listed();
-    let cases = run(natively);
+    let mut cases: BTreeSet<String> = run(natively).into_iter().map(str::to_owned).collect();
+    cases.extend(of_discovery(&listed));
     let deviating = deviating(&listed);
-    let missing: Vec<_> = listed.iter().filter(|id| !cases.contains(id.as_str()) && !deviating.contains(*id)).collect();
-    let unknown: Vec<_> = cases.iter().filter(|id| !listed.contains(**id)).collect();
-    let differing = deviating.iter().filter(|id| cases.contains(id.as_str())).count();
+    let missing: Vec<_> = listed.iter().filter(|id| !cases.contains(*id) && !deviating.contains(*id)).collect();
+    let unknown: Vec<_> = cases.difference(&listed).collect();
+    let differing = deviating.intersection(&cases).count();
     println!(
         "PD: {} rows; {} implemented, {differing} of them with a difference that is named; {} deviating without a case",
         listed.len(),
@@ -70,6 +74,18 @@ fn listed() -> BTreeSet<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("rows/pd.txt")).expect("the list of rows");
     let rows = text.lines().filter(|line| !line.starts_with('#'));
     rows.filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
+}
+
+/// Numbers of the rows that the tests of the discovery service name.
+fn of_discovery(listed: &BTreeSet<String>) -> Vec<String> {
+    let (letter, files) = OF_DISCOVERY;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let texts = files.map(|file| fs::read_to_string(root.join(file)).expect("the tests of the discovery service"));
+    let named = |id: &&String| {
+        let mut words = texts.iter().flat_map(|text| text.split(|c: char| !c.is_alphanumeric()));
+        id.starts_with(letter) && words.any(|word| word == id.as_str())
+    };
+    listed.iter().filter(named).cloned().collect()
 }
 
 /// Numbers of the rows in the table of deviations. `F1-F3` stands for three rows.

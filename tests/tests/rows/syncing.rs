@@ -185,8 +185,13 @@ fn forcing(cases: &mut Cases) {
     });
 }
 
+/// Revisions of a StatefulSet: the current one and the next.
+type Revisions = (&'static str, &'static str);
+/// Revisions of its pods.
+type Pods = &'static [Option<&'static str>];
+
 fn telling(cases: &mut Cases) {
-    let revisions: [(&str, (&str, &str), &[Option<&str>], bool); 4] = [
+    let revisions: [(&str, Revisions, Pods, bool); 4] = [
         ("G1", ("v1", "v2"), &[], true),
         ("G2", ("v1", "v1"), &[None], false),
         ("G3", ("v3", "v3"), &[Some("v2")], true),

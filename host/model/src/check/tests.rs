@@ -247,6 +247,15 @@ fn s2_a_pod_leaves_pd_before_it_is_removed() {
 }
 
 #[test]
+fn s2_the_last_member_goes_only_if_no_pd_is_wanted() {
+    let mut world = World::new(1, 0);
+    let shrink = plan([replace(world.get("StatefulSet", "c-pd"), |set| set["spec"]["replicas"] = 0.into())]);
+    assert_eq!(world.broken(&shrink), ["S2"]);
+    world.spec["pd"]["replicas"] = 0.into();
+    assert_eq!(world.broken(&shrink), [""; 0]);
+}
+
+#[test]
 fn s3_the_leader_stays_while_another_can_lead() {
     let world = World::new(3, 3);
     assert_eq!(world.broken(&plan([delete_pod("pd", 0)])), ["S3"]);
@@ -315,6 +324,21 @@ fn s10_the_volume_of_a_removed_pd_member_goes_under_its_pod() {
     assert_eq!(world.broken(&delete), ["S10"], "PD has no leader to say so");
     world.pd.members = Err(Unknown::NotSynced);
     assert_eq!(world.broken(&delete), ["S33"]);
+}
+
+#[test]
+fn s14_claims_do_not_shrink() {
+    let mut world = World::new(3, 3);
+    let mut own = claim("pd", 0);
+    own["spec"] = json!({"resources": {"requests": {"storage": "10Gi"}}});
+    world.objects.push(own);
+    let ask = |size: &str| {
+        let patch = json!({"spec": {"resources": {"requests": {"storage": size}}}});
+        let target = reference("PersistentVolumeClaim", "pd-c-pd-0");
+        plan([Action::MergePatch { target, patch, expect: uid("claim-0") }])
+    };
+    assert_eq!(world.broken(&ask("9Gi")), ["S14"]);
+    assert_eq!(world.broken(&ask("20Gi")), [""; 0]);
 }
 
 #[test]
