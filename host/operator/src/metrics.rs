@@ -42,6 +42,13 @@ pub struct DecisionLabels {
     pub outcome: &'static str,
 }
 
+/// Label `component`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ComponentLabel {
+    /// Component.
+    pub component: String,
+}
+
 /// Labels of actions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ActionLabels {
