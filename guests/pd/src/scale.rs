@@ -10,6 +10,7 @@ use tidepool_sdk::{
     claims,
     flow::Step,
     live::LiveSet,
+    rollout,
     slots::{self, Slots},
     wait::{self, Reason},
 };
@@ -29,6 +30,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     wanted.spec.get_or_insert_default().replicas = Some(actual);
     slots::keep(set, wanted);
     if let Some(waiting) = slots::refusal(world.cluster, Component::Pd) {
+        rollout::resize(wanted, actual, desired);
         plan.wait(waiting);
         return Ok(Step::Done);
     }
@@ -38,6 +40,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         slots::Step::None => return Ok(Step::Done),
         slots::Step::Out(ordinal) => scale_out(world, set, ordinal, plan)?,
         slots::Step::In(ordinal) if in_use(world) => {
+            rollout::resize(wanted, actual, desired);
             let message = "the last PD members stay while other components use them";
             plan.wait(wait::on(Reason::StillInUse, wait::pod(&world.pod_name(ordinal)), message));
             return Ok(Step::Done);
@@ -45,7 +48,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         slots::Step::In(ordinal) => scale_in(world, set, ordinal, plan)?,
     };
     if step == Step::Done {
-        wanted.spec.get_or_insert_default().replicas = Some(next.replicas);
+        rollout::resize(wanted, next.replicas, desired);
     }
     Ok(step)
 }

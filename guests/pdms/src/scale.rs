@@ -24,6 +24,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         return Step::Done;
     }
     if let Some(waiting) = slots::refusal(world.cluster, world.component()) {
+        rollout::resize(wanted, actual, desired);
         plan.wait(waiting);
         return Step::Done;
     }
@@ -42,10 +43,6 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         }
         Some(slots::Step::None) | None => actual,
     };
-    wanted.spec.get_or_insert_default().replicas = Some(after);
-    // The partition that goes with the wanted size would let pods restart which only wait for their turn.
-    if after > desired && set.partitioned() {
-        rollout::roll_down_to(wanted, after);
-    }
+    rollout::resize(wanted, after, desired);
     Step::Done
 }

@@ -157,3 +157,14 @@ pub fn keep_strategy(set: &LiveSet, wanted: &mut StatefulSet) -> WaitingOn {
 pub fn roll_down_to(wanted: &mut StatefulSet, ordinal: i32) {
     wanted.spec.get_or_insert_default().update_strategy = Some(rolling(ordinal));
 }
+
+/// The set gets this size, on its way to the size that `desired` says. Its partition is made for `desired`; while there are
+/// more pods than that, it stays above them, or those which only wait for their turn to go would restart first.
+pub fn resize(wanted: &mut StatefulSet, size: i32, desired: i32) {
+    let spec = wanted.spec.get_or_insert_default();
+    spec.replicas = Some(size);
+    let rolling = spec.update_strategy.as_mut().and_then(|strategy| strategy.rolling_update.as_mut());
+    if let Some(rolling) = rolling.filter(|_| size > desired) {
+        rolling.partition = Some(size);
+    }
+}

@@ -1,7 +1,7 @@
 //! Adding and removing servers. They hold no data, so a server that goes needs nobody's leave.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use tidepool_sdk::{Failure, Plan, api::Component, claims, flow::Step, live::LiveSet, slots};
+use tidepool_sdk::{Failure, Plan, api::Component, claims, flow::Step, live::LiveSet, rollout, slots};
 
 use crate::world::{World, watch};
 
@@ -15,6 +15,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
     wanted.spec.get_or_insert_default().replicas = Some(actual);
     slots::keep(set, wanted);
     if let (true, Some(waiting)) = (actual != desired, slots::refusal(world.cluster, Component::Tidb)) {
+        rollout::resize(wanted, actual, desired);
         plan.wait(waiting);
         return Ok(Step::Done);
     }
@@ -31,7 +32,7 @@ pub fn scale(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &
         }
         finished = after;
     }
-    wanted.spec.get_or_insert_default().replicas = Some(finished);
+    rollout::resize(wanted, finished, desired);
     Ok(if finished == actual && !batch.is_empty() { Step::Wait } else { Step::Done })
 }
 

@@ -15,7 +15,7 @@ use tidepool_sdk::{
     claims,
     flow::Step,
     live::{Live, LiveSet},
-    slots, stores, time,
+    rollout, slots, stores, time,
     wait::{self, Reason},
 };
 
@@ -52,6 +52,7 @@ pub fn scale(
         }
     };
     if let (true, Some(waiting)) = (actual != desired, slots::refusal(world.cluster, Component::Tikv)) {
+        rollout::resize(wanted, actual, desired);
         plan.wait(waiting);
         return Ok(Step::Done);
     }
@@ -70,7 +71,7 @@ pub fn scale(
             finished = after;
         }
     }
-    wanted.spec.get_or_insert_default().replicas = Some(finished);
+    rollout::resize(wanted, finished, desired);
     Ok(if finished == actual && !batch.is_empty() { Step::Wait } else { Step::Done })
 }
 

@@ -101,6 +101,17 @@ fn a_store_is_emptied_and_buried_before_its_pod_goes() {
 }
 
 #[test]
+fn a_store_that_waits_for_its_turn_to_go_is_not_restarted_for_a_new_template() {
+    let mut story = at_rest(5);
+    story.edit(|spec| {
+        spec["tikv"]["replicas"] = 3.into();
+        spec["tikv"]["version"] = "v8.5.8".into();
+    });
+    let sizes: Vec<String> = story.run().into_iter().filter(|line| line.starts_with("c-tikv ")).collect();
+    assert_eq!(sizes, ["c-tikv 4/4", "c-tikv 3/3", "c-tikv 3/2", "c-tikv 3/1", "c-tikv 3/0"]);
+}
+
+#[test]
 fn a_store_stays_while_regions_need_it() {
     let mut story = at_rest(3);
     story.edit(|spec| spec["tikv"]["replicas"] = 2.into());
