@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use tidepool_api::labels::PVC_DEFER_DELETING;
 use tidepool_model::WaitingOn;
-use tidepool_sim::audit::Entry;
+use tidepool_sim::{audit::Entry, data::pd::MemberView};
 
-use crate::world::{OPERATOR, World};
-
-/// The StatefulSet and garbage-collection controllers' name in the audit log.
-const CONTROLLERS: &str = "kube-controller-manager";
+use crate::{
+    history::{CONTROLLERS, state::State},
+    world::{OPERATOR, SECOND_OPERATOR, World},
+};
 
 /// Lines so far, and how far the world has been told.
 #[derive(Default)]
@@ -17,9 +18,18 @@ pub struct Transcript {
     lines: Vec<String>,
     audited: usize,
     components: BTreeMap<String, String>,
+    muted: bool,
 }
 
+/// Volumes have long names that say nothing: they are only counted.
+const COUNTED: &str = "persistentvolumes";
+
 impl Transcript {
+    /// From now on nothing is told but what is said, or everything again.
+    pub fn mute(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
     /// A line of the script.
     pub fn command(&mut self, line: &str) {
         let plain = line.is_empty() || line.starts_with('#');
@@ -41,15 +51,24 @@ impl Transcript {
     /// Notes what is new: writes of operator and controllers, and what each component waits for.
     pub fn look(&mut self, world: &World) {
         let written = world.audit(self.audited);
+        self.audited += written.len();
+        let mut told: Vec<Told> = Vec::new();
         for entry in &written {
-            if let Some(text) = told(entry) {
-                let seconds = seconds(entry, world.started_ms()).unwrap_or_else(|| world.seconds());
-                self.say(seconds, &text);
+            let Some((text, name)) = told_of(entry) else { continue };
+            let seconds = seconds(entry, world.started_ms()).unwrap_or_else(|| world.seconds());
+            match told.last_mut().filter(|last| last.text == text && (last.seconds - seconds).abs() < 0.05) {
+                Some(last) => last.names.push(name),
+                None => told.push(Told { seconds, text, names: vec![name] }),
             }
         }
-        self.audited += written.len();
-        let progress = world.progress.borrow().clone();
-        for (key, cluster) in progress.iter() {
+        if !self.muted {
+            told.iter().for_each(|told| self.say(told.seconds, &told.line()));
+        }
+        self.components(world);
+    }
+
+    fn components(&mut self, world: &World) {
+        for (key, cluster) in &world.progress() {
             for component in &cluster.components {
                 let name = format!("{} {}", key.name, component.component);
                 let mut text = format!("{}/{} ready", component.ready, component.desired);
@@ -60,7 +79,9 @@ impl Transcript {
                     text = format!("{text}; waits: {}", waiting(on, world.started_ms()));
                 }
                 if self.components.get(&name) != Some(&text) {
-                    self.say(world.seconds(), &format!("{name}: {text}"));
+                    if !self.muted {
+                        self.say(world.seconds(), &format!("{name}: {text}"));
+                    }
                     self.components.insert(name, text);
                 }
             }
@@ -73,17 +94,35 @@ impl Transcript {
     }
 }
 
-/// A write that matters to somebody who follows the story.
-fn told(entry: &Entry) -> Option<String> {
+/// Writes of one kind at one time.
+struct Told {
+    seconds: f64,
+    text: String,
+    names: Vec<String>,
+}
+
+impl Told {
+    fn line(&self) -> String {
+        if self.text.contains(COUNTED) {
+            return self.text.replace(COUNTED, &format!("{} {COUNTED}", self.names.len()));
+        }
+        self.text.replace("NAME", &self.names.join(" "))
+    }
+}
+
+/// A write that matters to somebody who follows the story, and the name of what was written.
+fn told_of(entry: &Entry) -> Option<(String, String)> {
     let Entry { user_agent, verb, resource, name, status, .. } = entry;
     let refused = if *status >= 300 { format!(" -> {status}") } else { String::new() };
-    let what = format!("{verb} {resource} {name}{refused}");
-    match (user_agent.as_str(), resource.as_str()) {
-        (OPERATOR, "leases" | "events" | "tidbclusters/status") => None,
-        (OPERATOR, _) => Some(format!("operator: {what}")),
-        (CONTROLLERS, "pods") if ["create", "delete"].contains(&verb.as_str()) => Some(format!("controller: {what}")),
-        _ => None,
-    }
+    let who = match (user_agent.as_str(), resource.as_str()) {
+        (OPERATOR | SECOND_OPERATOR, "leases" | "events" | "tidbclusters/status") => return None,
+        (OPERATOR, _) => "operator",
+        (SECOND_OPERATOR, _) => "operator 2",
+        (CONTROLLERS, "pods") if ["create", "delete"].contains(&verb.as_str()) => "controller",
+        _ => return None,
+    };
+    let what = if resource == COUNTED { String::new() } else { " NAME".to_owned() };
+    Some((format!("{who}: {verb} {resource}{what}{refused}"), name.clone()))
 }
 
 fn seconds(entry: &Entry, started_ms: u64) -> Option<f64> {
@@ -126,6 +165,23 @@ pub fn pod(pod: &Value) -> String {
     let ready = conditions.is_some_and(|all| all.iter().any(|c| c["type"] == "Ready" && c["status"] == "True"));
     let ready = if ready { "ready" } else { "not ready" };
     format!("{} {} {ready}", text(&pod["metadata"]["name"]), text(&pod["status"]["phase"]))
+}
+
+/// A claim in a line.
+pub fn claim(claim: &Value) -> String {
+    let annotations = claim["metadata"]["annotations"].as_object();
+    let left = annotations.is_some_and(|all| all.contains_key(PVC_DEFER_DELETING));
+    let left = if left { ", left behind" } else { "" };
+    format!("{} {}{left}", text(&claim["metadata"]["name"]), text(&claim["status"]["phase"]))
+}
+
+/// PD's members, as they are.
+pub fn pd(now: &State) -> Vec<String> {
+    let member = |member: &MemberView| {
+        let leads = if member.leader { " leads" } else { "" };
+        format!("{}{}{leads}", member.name, if member.healthy { "" } else { " down" })
+    };
+    now.pd.values().map(|pd| format!("pd: {}", pd.members.iter().map(member).collect::<Vec<_>>().join(", "))).collect()
 }
 
 /// An event on a TidbCluster in a line; none for the others.

@@ -1,6 +1,6 @@
-//! A whole Tidepool in this process and in virtual time: simulator, operator and the policies in the sandbox.
+//! A whole Tidepool in this process and in virtual time: simulator, operators and policies.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use kube::{
@@ -9,41 +9,101 @@ use kube::{
 };
 use serde_json::{Value, json};
 use tidepool_api::{crd, input};
-use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Metrics, Operator, Progress, Recorder};
+use tidepool_operator::{
+    ClusterKey, ClusterProgress, Config, Executor, LeaseConfig, Metrics, Operator, Policies, Progress, Recorder,
+};
+use tidepool_pd::Http;
 use tidepool_policy::{Cache, Registry, Runtime};
 use tidepool_sim::{
     audit::{AuditLog, Entry},
     clock::{Clock, Seed},
-    data::faults::Faults,
+    data::{faults::Faults, gateway::Gateway},
     simulation::{Options, Simulation},
 };
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::policies;
+use crate::{
+    deciders::Natives,
+    history::{History, state::Source},
+    policies,
+    wire::{ApiOverLine, GatewayOverLine, Line},
+};
 
 /// The operator's name in the audit log.
 pub const OPERATOR: &str = "tidepool";
 
+/// The name of a second operator beside it.
+pub const SECOND_OPERATOR: &str = "tidepool-2";
+
+/// The lease that operators share, if they do.
+pub const LEASE: &str = "tidepool";
+
 /// Who stands for the cluster's user in the audit log.
 pub const USER: &str = "kubectl";
 
-/// Namespace of everything that a scenario does.
+/// Namespace of what a scenario does, unless it loads another one.
 pub const NAMESPACE: &str = "default";
+
+/// How a world is set up.
+pub struct Setup {
+    /// The only source of randomness.
+    pub seed: u64,
+    /// Who decides.
+    pub policies: Arc<dyn Policies>,
+    /// Objects that are there from the start.
+    pub objects: Vec<Value>,
+    /// Namespace of everything.
+    pub namespace: String,
+    /// Operators take turns by a lease.
+    pub lease: bool,
+    /// A round without a reason comes after this time; none: as usual.
+    pub resync: Option<Duration>,
+}
+
+impl Setup {
+    /// The shipped policies, native, and nothing that is there already.
+    pub fn new(seed: u64) -> Self {
+        let policies = Arc::new(Natives::default());
+        Self { seed, policies, objects: Vec::new(), namespace: NAMESPACE.to_owned(), lease: false, resync: None }
+    }
+}
 
 /// A running world; dropping it stops it. Needs a paused clock on one thread.
 pub struct World {
     /// The clock.
     pub clock: Clock,
-    /// What the operator says is going on.
-    pub progress: watch::Receiver<Arc<Progress>>,
-    /// The operator's metrics.
-    pub metrics: Arc<Metrics>,
+    /// What has happened, judged.
+    pub history: History,
+    /// Namespace of everything.
+    pub namespace: String,
     simulation: Simulation,
     audit: AuditLog,
-    operator: JoinHandle<()>,
-    recorder: Arc<Recorder>,
+    policies: Arc<dyn Policies>,
+    lease: bool,
+    resync: Option<Duration>,
+    seed: Seed,
+    operators: Vec<Running>,
     started_ms: u64,
     user: Client,
+}
+
+/// An operator at work.
+pub struct Running {
+    /// Its connections.
+    pub line: Line,
+    /// What it says is going on.
+    pub progress: watch::Receiver<Arc<Progress>>,
+    /// Its metrics.
+    pub metrics: Arc<Metrics>,
+    /// Its decisions of late.
+    pub recorder: Arc<Recorder>,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
 }
 
 impl World {
@@ -52,48 +112,115 @@ impl World {
     /// # Errors
     /// When a part cannot start.
     pub async fn start(seed: u64) -> anyhow::Result<Self> {
-        Self::start_with(seed, |_| {}).await
+        Self::start_with(Setup::new(seed)).await
     }
 
-    /// Starts everything with this seed and an operator that is set up otherwise than usual.
+    /// Starts everything.
     ///
     /// # Errors
     /// When a part cannot start.
-    pub async fn start_with(seed: u64, set_up: impl FnOnce(&mut Config)) -> anyhow::Result<Self> {
+    pub async fn start_with(setup: Setup) -> anyhow::Result<Self> {
         let audit = AuditLog::default();
-        let mut options = Options::in_virtual_time(Seed(seed));
+        let seed = Seed(setup.seed);
+        let mut options = Options::in_virtual_time(seed);
         options.audit = audit.clone();
         options.crds = vec![crd::tidb_cluster(), crd::policy_module()];
+        options.objects = setup.objects;
         let clock = options.clock;
         let simulation = Simulation::start(options).await?;
-        let http = simulation.http().context("a simulation with a data plane")?;
-        let now_ms = Arc::new(move || clock.now_ms());
-        let mut config = Config::new(simulation.client(OPERATOR), registry()?, http, now_ms);
-        // A decision on another thread would let the virtual clock run on meanwhile.
-        config.executor = Executor::Inline;
-        set_up(&mut config);
-        let operator = Operator::new(config);
-        let progress = operator.progress();
-        let (recorder, metrics) = (operator.recorder(), operator.metrics());
-        let operator = tokio::spawn(async move {
-            // It ends only when this task does.
-            let _ = operator.run(std::future::pending()).await;
-        });
+        let data = simulation.data().context("a simulation with a data plane")?.shared().clone();
+        let source = Source { clock, control: simulation.control().clone(), data };
+        let history = History::new(source, audit.entries().len());
+        audit.observe(Arc::new(history.clone()));
         let user = simulation.client(USER);
-        Ok(Self { clock, progress, simulation, audit, operator, recorder, metrics, started_ms: clock.now_ms(), user })
+        let mut world = Self {
+            clock,
+            history,
+            namespace: setup.namespace,
+            simulation,
+            audit,
+            policies: setup.policies,
+            lease: setup.lease,
+            resync: setup.resync,
+            seed,
+            operators: Vec::new(),
+            started_ms: clock.now_ms(),
+            user,
+        };
+        world.start_operator(OPERATOR)?;
+        Ok(world)
     }
 
     /// Stops everything.
-    pub async fn stop(self) {
-        self.operator.abort();
+    pub async fn stop(mut self) {
+        self.operators.clear();
         self.simulation.shutdown().await;
     }
 
-    /// All that the operator tells of its work: metrics, progress, and the decisions that it keeps.
+    /// Starts an operator under this name, in the place of an earlier one of the name, which is gone at once.
+    ///
+    /// # Errors
+    /// When the simulation has no data plane.
+    pub fn start_operator(&mut self, name: &'static str) -> anyhow::Result<()> {
+        let place = usize::from(name == SECOND_OPERATOR);
+        if place < self.operators.len() {
+            drop(self.operators.remove(place));
+        }
+        let line = Line::new(self.seed.stream(&format!("line/{name}")));
+        let client = Client::new(ApiOverLine::new(self.simulation.control().service(), name, line.clone()), "default");
+        let below = self.gateway()?;
+        let connect = move |_| std::future::ready(Ok::<_, Infallible>(below.connect()));
+        let http = Http::over(GatewayOverLine::new(self.gateway()?, name, line.clone())).dialing(connect);
+        let clock = self.clock;
+        let mut config = Config::new(client, self.policies.clone(), http, Arc::new(move || clock.now_ms()));
+        // A decision on another thread would let the virtual clock run on meanwhile.
+        config.executor = Executor::Inline;
+        config.resync = self.resync.unwrap_or(config.resync);
+        name.clone_into(&mut config.instance);
+        config.lease = self.lease.then(|| LeaseConfig {
+            namespace: NAMESPACE.to_owned(),
+            name: LEASE.to_owned(),
+            identity: name.to_owned(),
+        });
+        let operator = Operator::new(config);
+        let (progress, metrics, recorder) = (operator.progress(), operator.metrics(), operator.recorder());
+        let task = tokio::spawn(async move {
+            // It ends only when this task does.
+            let _ = operator.run(std::future::pending()).await;
+        });
+        self.operators.insert(place, Running { line, progress, metrics, recorder, task });
+        Ok(())
+    }
+
+    /// The first operator, or the second.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn operator(&self, name: &str) -> anyhow::Result<&Running> {
+        self.operators.get(usize::from(name == SECOND_OPERATOR)).context("no such operator")
+    }
+
+    /// What all operators say is going on; the second one's word where both have one.
+    pub fn progress(&self) -> Progress {
+        self.operators.iter().flat_map(|running| (**running.progress.borrow()).clone()).collect()
+    }
+
+    /// All that operators tell of their work: metrics, progress, and the decisions that they keep.
     pub fn told(&self) -> String {
-        let progress = format!("{:?}", self.progress.borrow());
-        let records = serde_json::to_string(&self.recorder.all()).unwrap_or_default();
-        format!("{}\n{progress}\n{records}", self.metrics.text())
+        let told = |running: &Running| {
+            let progress = format!("{:?}", running.progress.borrow());
+            let records = serde_json::to_string(&running.recorder.all()).unwrap_or_default();
+            format!("{}\n{progress}\n{records}\n", running.metrics.text())
+        };
+        self.operators.iter().map(told).collect()
+    }
+
+    /// The components' HTTP servers.
+    ///
+    /// # Errors
+    /// When the simulation has no data plane.
+    pub fn gateway(&self) -> anyhow::Result<Gateway> {
+        self.simulation.gateway().context("a simulation with a data plane")
     }
 
     /// Seconds since the start.
@@ -126,8 +253,8 @@ impl World {
 
     /// What the operator says of a cluster.
     pub fn cluster(&self, name: &str) -> Option<Arc<ClusterProgress>> {
-        let key = ClusterKey { namespace: NAMESPACE.to_owned(), name: name.to_owned() };
-        self.progress.borrow().get(&key).cloned()
+        let key = ClusterKey { namespace: self.namespace.clone(), name: name.to_owned() };
+        self.progress().get(&key).cloned()
     }
 
     /// Writes the documents of `text` as `kubectl apply --server-side` would; with faults nothing is written.
@@ -169,11 +296,20 @@ impl World {
 
     /// Objects of one kind, as the user sees them.
     pub fn api(&self, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        self.api_as(self.user.clone(), api_version, kind)
+    }
+
+    /// Objects of one kind, as somebody who calls himself so sees them.
+    pub fn api_of(&self, agent: &str, api_version: &str, kind: &str) -> Api<DynamicObject> {
+        self.api_as(self.simulation.client(agent), api_version, kind)
+    }
+
+    fn api_as(&self, client: Client, api_version: &str, kind: &str) -> Api<DynamicObject> {
         let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
         match kind {
-            "Namespace" | "Node" | "PersistentVolume" | "StorageClass" => Api::all_with(self.user.clone(), &resource),
-            _ => Api::namespaced_with(self.user.clone(), NAMESPACE, &resource),
+            "Namespace" | "Node" | "PersistentVolume" | "StorageClass" => Api::all_with(client, &resource),
+            _ => Api::namespaced_with(client, &self.namespace, &resource),
         }
     }
 
@@ -190,7 +326,10 @@ impl World {
 }
 
 /// The built policies, in the sandbox.
-fn registry() -> anyhow::Result<Arc<Registry>> {
+///
+/// # Errors
+/// When one is not built or is refused.
+pub fn sandboxed() -> anyhow::Result<Arc<dyn Policies>> {
     let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("{error:#}"))?;
     let cache = Cache::in_directory(&policies::folder().with_file_name("policy-cache")).unwrap_or_default();
     let registry = Registry::new(runtime, cache);

@@ -40,11 +40,21 @@ pub fn judge(world: &World<'_>, plan: &mut Plan) -> Result<(), Failure> {
     Ok(())
 }
 
-/// What spec and status say, and, where that is "ready", what the pods themselves say (S29).
+/// What spec and status say, and, where that is "ready", what the pods themselves say (S29). What was known once and
+/// cannot be read any more is not ready either.
 fn ready(world: &World<'_>) -> ClusterCondition {
     let condition = conditions::ready(world.cluster);
     if condition.status != "True" {
         return condition;
+    }
+    if let Some(component) = unknown(world) {
+        return ClusterCondition {
+            condition_type: READY.to_owned(),
+            status: "False".to_owned(),
+            reason: "Unknown".to_owned(),
+            message: format!("PD does not say how {} is", component.name()),
+            ..ClusterCondition::default()
+        };
     }
     let unready = wanted(world).find(|component| ready_pods(world, *component) < desired(world, *component));
     match unready {
@@ -62,6 +72,20 @@ fn ready(world: &World<'_>) -> ClusterCondition {
             ..ClusterCondition::default()
         },
     }
+}
+
+/// A component whose part of the status is older than this round: PD was asked about it, and did not say.
+fn unknown(world: &World<'_>) -> Option<Component> {
+    let cluster = world.cluster;
+    let status = cluster.status.as_ref()?;
+    let synced = |component: &Component| match component {
+        Component::Pd => status.pd.as_ref().is_none_or(|pd| pd.synced),
+        Component::Tikv => status.tikv.as_ref().is_none_or(|tikv| tikv.synced),
+        _ => true,
+    };
+    [Component::Pd, Component::Tikv]
+        .into_iter()
+        .find(|component| cluster.component(*component).is_some() && !synced(component))
 }
 
 /// The components that the spec has. PD's services count while PD does not run them itself.

@@ -68,7 +68,9 @@ fn known<'a>(world: &'a World<'_>, plan: &mut Plan) -> Option<&'a [Member]> {
 fn scale_out(world: &World<'_>, set: &LiveSet, ordinal: i32, plan: &mut Plan) -> Result<Step, Failure> {
     let pod = world.pod_name(ordinal);
     let Some(members) = known(world, plan) else { return Ok(Step::Wait) };
-    if !members::can_add(members) {
+    // The pod of a member that PD has already, for example one that somebody took away by hand, only comes back.
+    let joins = !members.iter().any(|member| members::pod_of(&member.name) == pod && own(world, member));
+    if joins && !members::can_add(members) {
         let message = format!("{pod} is added when enough members are healthy for a quorum with one more");
         plan.wait(wait::on(Reason::QuorumAtRisk, wait::pod(&pod), message));
         return Ok(Step::Wait);

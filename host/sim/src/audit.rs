@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,17 @@ pub struct Entry {
     pub body: serde_json::Value,
 }
 
+/// Who is told of each request that may change something, at the moment at which it is handled. No lock is held
+/// meanwhile, so what is there can be read.
+pub trait Observer: Send + Sync {
+    /// A request is about to be handled.
+    fn before(&self);
+
+    /// It was handled. Nothing happened since [`Observer::before`], which is left out where a request was not handled
+    /// at all.
+    fn after(&self, entry: &Entry);
+}
+
 /// Where entries go. Clones share one log.
 #[derive(Clone, Default)]
 pub struct AuditLog {
@@ -46,6 +57,7 @@ pub struct AuditLog {
 struct Inner {
     file: Option<Sink>,
     entries: Vec<Entry>,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 struct Sink {
@@ -62,12 +74,27 @@ impl AuditLog {
     /// When the file cannot be created.
     pub fn to_file(path: &Path) -> std::io::Result<Self> {
         let file = Some(Sink { path: path.to_owned(), file: File::create(path)?, failed: false });
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { file, entries: Vec::new() })) })
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { file, ..Inner::default() })) })
+    }
+
+    /// From now on `observer` is told of each request, instead of an earlier one.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.lock().observer = Some(observer);
+    }
+
+    /// A request that may change something is about to be handled.
+    pub(crate) fn before(&self) {
+        if let Some(observer) = self.observer() {
+            observer.before();
+        }
     }
 
     /// Notes `entry`. A full disk must not stop the simulation, so a failed write is only logged.
     pub fn record(&self, entry: Entry) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(observer) = self.observer() {
+            observer.after(&entry);
+        }
+        let mut inner = self.lock();
         if let Some(sink) = &mut inner.file {
             sink.write(&entry);
         }
@@ -83,8 +110,15 @@ impl AuditLog {
 
     /// What has been recorded after the first `seen` entries.
     pub fn entries_from(&self, seen: usize) -> Vec<Entry> {
-        let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.entries.get(seen..).unwrap_or_default().to_vec()
+        self.lock().entries.get(seen..).unwrap_or_default().to_vec()
+    }
+
+    fn observer(&self) -> Option<Arc<dyn Observer>> {
+        self.lock().observer.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

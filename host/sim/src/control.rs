@@ -186,6 +186,12 @@ impl ControlPlane {
         Ok(Self { inner })
     }
 
+    /// All objects of a resource as they are stored, for checks of what is true behind what the API shows.
+    pub fn objects(&self, group: &str, plural: &str) -> Vec<Arc<serde_json::Value>> {
+        let state = self.inner.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.list((group, plural), None).map(|(_, stored)| stored.raw.value.clone()).collect()
+    }
+
     /// The API as a service for requests in this process.
     pub fn service(&self) -> ApiService {
         ApiService::new(self.inner.clone(), None)

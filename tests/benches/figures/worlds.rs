@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidepool_tests::world::{OPERATOR, World, in_virtual_time};
+use tidepool_tests::world::{OPERATOR, Setup, World, in_virtual_time, sandboxed};
 
 use crate::{
     table::{Goal, Table, Unit},
@@ -51,8 +51,8 @@ struct Rest {
 }
 
 async fn rest(resync: Option<Duration>, pass: Duration) -> Rest {
-    let world = World::start_with(1, |config| config.resync = resync.unwrap_or(config.resync)).await;
-    let world = world.expect("a world");
+    let setup = Setup { policies: sandboxed().expect("the policies"), resync, ..Setup::new(1) };
+    let world = World::start_with(setup).await.expect("a world");
     world.apply("examples/basic.yaml", CLUSTER).await.expect("applied");
     while !world.cluster("basic").is_some_and(|cluster| cluster.ready.as_ref().is_some_and(|ready| ready.ready)) {
         assert!(world.seconds() < 3600.0, "not Ready within an hour");
@@ -71,7 +71,7 @@ async fn rest(resync: Option<Duration>, pass: Duration) -> Rest {
 }
 
 fn rounds(world: &World) -> u64 {
-    let text = world.metrics.text();
+    let text = world.operator(OPERATOR).expect("it runs").metrics.text();
     let values = text.lines().filter_map(|line| line.strip_prefix("tidepool_rounds_total")?.rsplit(' ').next());
     values.filter_map(|value| value.parse::<u64>().ok()).sum()
 }

@@ -32,6 +32,6 @@ fn the_same_seed_gives_the_same_audit_log() {
 
 #[test]
 fn the_same_seed_tells_the_same_story() {
-    let play = || in_virtual_time(scenario::play(SCRIPT, 3)).expect("played");
+    let play = || in_virtual_time(scenario::play(SCRIPT, 3, "")).expect("played").transcript;
     assert_eq!(play(), play());
 }

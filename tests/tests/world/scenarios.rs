@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use tidepool_tests::{golden, scenario, world::in_virtual_time};
+use tidepool_tests::{golden, parallel, scenario, world::in_virtual_time};
 
 const SEED: u64 = 1;
 
@@ -13,22 +13,21 @@ const SEED: u64 = 1;
 fn every_scenario_goes_as_its_transcript_says() {
     let scripts = scripts();
     assert!(!scripts.is_empty(), "no scenarios");
-    let mut complaints = Vec::new();
-    for script in scripts {
-        let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        let text = fs::read_to_string(&script).expect("a script");
-        match in_virtual_time(scenario::play(&text, SEED)) {
-            Ok(transcript) => {
-                if transcript.contains("BROKEN") {
-                    let broken = transcript.lines().filter(|line| line.contains("BROKEN"));
-                    complaints.push(format!("{name}: {}", broken.collect::<Vec<_>>().join("\n")));
-                }
-                complaints.extend(golden::compare(&script.with_extension("out"), &transcript).err());
-            }
-            Err(error) => complaints.push(format!("{name}: {error:#}")),
-        }
-    }
+    let complaints = parallel::each(&scripts, |script| complaints_about(script)).concat();
     assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
+}
+
+fn complaints_about(script: &Path) -> Vec<String> {
+    let name = script.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let text = fs::read_to_string(script).expect("a script");
+    let again = format!("SCENARIO={name} cargo test -p tidepool-tests --test world scenario");
+    match in_virtual_time(scenario::play(&text, SEED, &again)) {
+        Ok(played) => {
+            let broken = played.broken.into_iter().map(|broken| format!("{name}: {broken}"));
+            broken.chain(golden::compare(&script.with_extension("out"), &played.transcript).err()).collect()
+        }
+        Err(error) => vec![format!("{name}: {error:#}")],
+    }
 }
 
 #[test]
@@ -36,11 +35,11 @@ fn every_transcript_has_its_script() {
     for entry in fs::read_dir(folder()).expect("the scenarios") {
         let path = entry.expect("an entry").path();
         let known = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("txt") => true,
+            Some("txt" | "yaml") => true,
             Some("out") => path.with_extension("txt").exists(),
             _ => false,
         };
-        assert!(known, "{}: neither a script nor the transcript of one", path.display());
+        assert!(known, "{}: neither a script, nor the transcript of one, nor what one applies", path.display());
     }
 }
 

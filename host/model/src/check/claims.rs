@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tidepool_api::{labels::PVC_DEFER_DELETING, quantity};
+use tidepool_api::{
+    labels::{MEMBER_ID, PVC_DEFER_DELETING},
+    quantity,
+};
 
 use super::{
     ClusterFacts, Facts, Violation,
@@ -78,13 +81,16 @@ fn refusal(
     Ok(None)
 }
 
-/// The claim's pod is there, does not serve, and PD, which has a leader, lists no member in it: its data is that of a
-/// member that was removed, with which no member can start any more.
+/// The claim's pod is there, and PD, which has a leader, lists no member in it: its data is that of a member that was
+/// removed, with which no member can start any more. Such a pod does not serve, or is known as a member that PD does
+/// not have: one that stands still, or was removed while it ran, stays ready as far as Kubernetes can tell.
 fn lost_member(facts: &dyn Facts, pods: &[Arc<Object>], claim: &str) -> Result<bool, Unknown> {
     let members = facts.pd().members.as_ref().map_err(Clone::clone)?;
     let led = members.iter().any(|member| member.leader);
     let Some(pod) = pods.iter().find(|pod| mounts(pod, claim)) else { return Ok(false) };
-    Ok(led && !is_ready(pod) && !members.iter().any(|member| pod_of(&member.name) == pod.head.name))
+    let removed = pod.labels.get(MEMBER_ID).is_some_and(|id| !members.iter().any(|member| member.id == *id));
+    let listed = members.iter().any(|member| pod_of(&member.name) == pod.head.name);
+    Ok(led && !listed && (removed || !is_ready(pod)))
 }
 
 fn mounts(pod: &Object, claim: &str) -> bool {

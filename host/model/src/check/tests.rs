@@ -316,9 +316,19 @@ fn s10_the_volume_of_a_removed_pd_member_goes_under_its_pod() {
         plan([Action::Delete { target: reference("PersistentVolumeClaim", "pd-c-pd-2"), expect: uid("claim-2") }]);
     assert_eq!(world.broken(&delete), ["S10"], "it is a member");
     world.members().retain(|member| member.name != "c-pd-2");
-    assert_eq!(world.broken(&delete), ["S10"], "its pod serves");
-    let pod = world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-pd-2").unwrap();
-    pod["status"]["conditions"] = json!([]);
+    assert_eq!(world.broken(&delete), ["S10"], "its pod may be about to join");
+    let pod = |world: &mut World, change: fn(&mut Value)| {
+        change(world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-pd-2").unwrap());
+    };
+    pod(&mut world, |pod| pod["metadata"]["labels"]["tidb.pingcap.com/member-id"] = "1".into());
+    assert_eq!(world.broken(&delete), ["S10"], "it is known as a member that PD has");
+    pod(&mut world, |pod| pod["metadata"]["labels"]["tidb.pingcap.com/member-id"] = "2".into());
+    assert_eq!(world.broken(&delete), [""; 0], "it was a member, and stands still");
+    pod(&mut world, |pod| {
+        drop(pod["metadata"]["labels"].as_object_mut().unwrap().remove("tidb.pingcap.com/member-id"))
+    });
+    assert_eq!(world.broken(&delete), ["S10"], "it serves");
+    pod(&mut world, |pod| pod["status"]["conditions"] = json!([]));
     assert_eq!(world.broken(&delete), [""; 0]);
     world.members()[0].leader = false;
     assert_eq!(world.broken(&delete), ["S10"], "PD has no leader to say so");
@@ -339,6 +349,25 @@ fn s14_claims_do_not_shrink() {
     };
     assert_eq!(world.broken(&ask("9Gi")), ["S14"]);
     assert_eq!(world.broken(&ask("20Gi")), [""; 0]);
+}
+
+#[test]
+fn s11_volumes_are_not_left_to_be_deleted() {
+    let mut world = World::new(3, 3);
+    world.objects.push(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "v", "uid": "v"},
+        "spec": {"persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": "n", "name": "tikv-c-tikv-0", "uid": "claim-0"}}}));
+    let patch = |policy: &str| {
+        let patch = json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
+        plan([Action::MergePatch { target: reference("PersistentVolume", "v"), patch, expect: uid("v") }])
+    };
+    assert_eq!(world.broken(&patch("Delete")), ["S11"]);
+    world.spec["pvReclaimPolicy"] = "Delete".into();
+    assert_eq!(world.broken(&patch("Delete")), [""; 0], "the spec says so");
+    world.spec["pvReclaimPolicy"] = "Retain".into();
+    world.objects.iter_mut().find(|o| o["metadata"]["name"] == "v").unwrap()["spec"]["persistentVolumeReclaimPolicy"] =
+        "Delete".into();
+    assert_eq!(world.broken(&patch("Retain")), [""; 0]);
 }
 
 #[test]

@@ -31,6 +31,9 @@ pub(super) fn handle(inner: &Arc<Inner>, call: &Call) -> Result<Answer, ApiError
     if let Some(place) = Place::of(&registry, &path)? {
         let request = request(inner, call, place, user)?;
         authorize(&request)?;
+        if mutates(&request) {
+            inner.options.audit.before();
+        }
         let answer = verbs::handle(&request);
         audit(inner, &request, &answer);
         return answer;
@@ -150,6 +153,10 @@ fn verb(request: &Request<'_>) -> &'static str {
     }
 }
 
+fn mutates(request: &Request<'_>) -> bool {
+    !matches!(verb(request), "get" | "list" | "watch" | "other")
+}
+
 fn full_resource(request: &Request<'_>) -> String {
     match request.subresource.as_str() {
         "" => request.resource.plural.clone(),
@@ -179,10 +186,10 @@ fn authorize(request: &Request<'_>) -> Result<(), ApiError> {
 
 /// Notes a request that changed something or tried to.
 fn audit(inner: &Inner, request: &Request<'_>, answer: &Result<Answer, ApiError>) {
-    let verb = verb(request);
-    if matches!(verb, "get" | "list" | "watch" | "other") {
+    if !mutates(request) {
         return;
     }
+    let verb = verb(request);
     let mut body = super::body::yaml(&request.call.body).unwrap_or(Value::Null);
     if request.resource.group.is_empty() && request.resource.plural == "secrets" {
         hide(&mut body);

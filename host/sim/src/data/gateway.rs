@@ -49,6 +49,15 @@ pub struct Gateway {
     channel: Channel,
 }
 
+/// A request as the audit log has it.
+struct Noted {
+    pod: Key,
+    user_agent: String,
+    method: String,
+    path: String,
+    body: Vec<u8>,
+}
+
 /// How a request got here.
 #[derive(Clone, Debug)]
 enum Channel {
@@ -84,13 +93,14 @@ impl Gateway {
         let Ok(asked) = server::read(request).await else {
             return refused("failed to read the request");
         };
-        let noted = mutates.then(|| (asked.method.clone(), path_and_query(&asked), asked.body.clone()));
-        let response = self.exchange(&authority, &target, asked).await;
-        if let Some((method, path, body)) = noted {
-            self.note(&target.pod, user_agent, method, path, &body, response.status().as_u16());
-            self.shared.look_again();
-        }
-        response
+        let noted = mutates.then(|| Noted {
+            pod: target.pod.clone(),
+            user_agent,
+            method: asked.method.clone(),
+            path: path_and_query(&asked),
+            body: asked.body.clone(),
+        });
+        self.exchange(&authority, &target, asked, noted.as_ref()).await
     }
 
     /// Who answers: whom the name leads to now, or over TLS whom it led to when the connection was opened.
@@ -118,19 +128,24 @@ impl Gateway {
         authority: &str,
         target: &Target,
         mut request: super::pd::Request,
+        noted: Option<&Noted>,
     ) -> Response<Full<Bytes>> {
         let fault = self.shared.world().faults.answer(&target.pod);
         if fault.slow_ms > 0 {
             tokio::time::sleep(Duration::from_millis(fault.slow_ms)).await;
         }
         if let Some(status) = fault.fail_status {
+            self.note(noted, status);
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
             return plain(status, "injected fault\n");
         }
         loop {
-            let answer = self.once(target, &request).await;
-            match answer {
+            if noted.is_some() {
+                self.shared.audit.before();
+            }
+            match self.once(target, &request).await {
                 Answer::Reply(reply) => {
+                    self.note(noted, reply.status);
                     tokio::time::sleep(Duration::from_millis(reply.after_ms)).await;
                     if fault.drop_answers {
                         std::future::pending::<()>().await;
@@ -139,6 +154,7 @@ impl Gateway {
                 }
                 Answer::Hang => std::future::pending::<()>().await,
                 Answer::Refused => {
+                    self.note(noted, StatusCode::BAD_GATEWAY.as_u16());
                     return refused(&format!("failed to connect to {authority}: connection refused"));
                 }
                 Answer::Retry { after_ms } => {
@@ -178,7 +194,9 @@ impl Gateway {
         lookup::answer(&self.shared, &target.pod, request).await
     }
 
-    fn note(&self, pod: &Key, user_agent: String, method: String, path: String, body: &[u8], status: u16) {
+    /// Notes a request that changes something, at the moment at which it was handled.
+    fn note(&self, noted: Option<&Noted>, status: u16) {
+        let Some(Noted { pod, user_agent, method, path, body }) = noted else { return };
         let kind = self.shared.world().processes.get(pod).map_or("unknown", |process| kind_word(process.launch.kind));
         let body = match body.len() {
             0 => Value::Null,
@@ -187,14 +205,15 @@ impl Gateway {
         };
         self.shared.audit.record(Entry {
             time: format!("{:.3}", self.shared.clock.now()),
-            user_agent,
-            verb: method,
+            user_agent: user_agent.clone(),
+            verb: method.clone(),
             resource: kind.to_owned(),
             namespace: pod.0.clone(),
-            name: path,
+            name: path.clone(),
             status,
             body,
         });
+        self.shared.look_again();
     }
 
     /// Serves HTTP/1.1 and HTTP/2, plain and over TLS, until the future is dropped.

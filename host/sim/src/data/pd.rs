@@ -26,7 +26,7 @@ mod stores;
 pub mod timing;
 mod wire;
 
-pub use fleet::{Fleet, JoinRefusal, Start, StartArgs, Stop};
+pub use fleet::{Fleet, JoinRefusal, MemberView, Start, StartArgs, Stop};
 pub use process::{Faults, Phase};
 pub use request::{Answer, Reply, Request};
 pub use stores::{StoreRefusal, StoreSpec, StoreView};

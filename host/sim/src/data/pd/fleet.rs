@@ -71,6 +71,19 @@ pub enum JoinRefusal {
     Etcd(String),
 }
 
+/// A member as it is now, whatever PD says of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberView {
+    /// etcd's id.
+    pub id: u64,
+    /// Empty until it has started for the first time.
+    pub name: String,
+    /// Its process serves.
+    pub healthy: bool,
+    /// It leads and answers.
+    pub leader: bool,
+}
+
 /// How a process is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -265,6 +278,21 @@ impl Fleet {
         let cluster = self.cluster(cluster_id)?;
         cluster.advance(now);
         cluster.serving_leader().map(|it| it.args.name.clone())
+    }
+
+    /// The members of the cluster.
+    pub fn members(&mut self, now: TimeMs, cluster_id: u64) -> Vec<MemberView> {
+        let Some(cluster) = self.cluster(cluster_id) else { return Vec::new() };
+        cluster.advance(now);
+        let leader = cluster.serving_leader().map(|it| it.member);
+        let healthy = |id| cluster.process_of(id).is_some_and(|(_, it)| it.serves());
+        let view = |member: &super::etcd::Member| MemberView {
+            id: member.id,
+            name: member.name.clone(),
+            healthy: healthy(member.id),
+            leader: leader == Some(member.id),
+        };
+        cluster.members.iter().map(view).collect()
     }
 
     /// Forces the cluster to be without a leader until `until`.
