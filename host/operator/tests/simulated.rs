@@ -2,19 +2,21 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Secret};
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams, PostParams},
     discovery::ApiResource,
 };
 use serde_json::{Value, json};
-use tidepool_api::crd;
+use tidepool_api::{TidbCluster, crd};
 use tidepool_model::{Descriptor, Snapshot, record::Outcome};
 use tidepool_operator::{ClusterKey, Config, Executor, Operator, Policies, Policy};
 use tidepool_policy::{Decision, Reads, Swapped};
 use tidepool_sdk::{Failure, native};
 use tidepool_sim::{
     audit::{AuditLog, Entry},
+    authority::{self, Authority},
     clock::Seed,
     simulation::{Options, Simulation},
 };
@@ -117,6 +119,19 @@ impl Bed {
         panic!("not ready: {:#}", self.status().await);
     }
 
+    /// The Secrets that the cluster would need with TLS.
+    async fn write_certificates(&self) {
+        let mut cluster = pd_only();
+        cluster["spec"]["tlsCluster"] = json!({"enabled": true});
+        let cluster: TidbCluster = serde_json::from_value(cluster).expect("a cluster");
+        let authority = Authority::new("test").expect("an authority");
+        let api: Api<Secret> = Api::namespaced(self.simulation.client("test"), "default");
+        for secret in authority::secrets(&authority, &cluster).expect("issued") {
+            let secret = serde_json::from_value(secret).expect("a Secret");
+            api.create(&PostParams::default(), &secret).await.expect("accepted");
+        }
+    }
+
     fn writes(&self) -> Vec<Entry> {
         self.audit.entries().into_iter().filter(|entry| entry.user_agent == "tidepool").collect()
     }
@@ -187,4 +202,46 @@ async fn another_member_is_added_and_progress_shows_it() {
     let by_name: BTreeMap<_, _> =
         progress.components.iter().map(|c| (c.component.as_str(), (c.ready, c.desired))).collect();
     assert_eq!(by_name["pd"], (5, 5));
+}
+
+/// S30: one PD pod restarts with TLS by somebody's hand while the cluster is paused. Each member is asked in its own mode, so PD
+/// stays known, and afterwards the operator puts the pod right.
+#[tokio::test(start_paused = true)]
+async fn members_of_both_modes_are_asked_as_they_run() {
+    let bed = bed(&pd_only()).await;
+    bed.ready(600).await;
+    bed.write_certificates().await;
+    let pause = |paused: bool| json!({"spec": {"paused": paused}});
+    let patch = async |patch: Value| {
+        bed.clusters().patch("basic", &PatchParams::default(), &Patch::Merge(patch)).await.expect("accepted");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+    };
+    patch(pause(true)).await;
+    let before = bed.writes().len();
+    let volume = json!({"name": "pd-tls", "secret": {"secretName": "basic-pd-cluster-secret"}});
+    let set = json!({"spec": {
+        "updateStrategy": {"rollingUpdate": {"partition": 2}}, "template": {"spec": {"volumes": [volume]}},
+    }});
+    let sets: Api<StatefulSet> = Api::namespaced(bed.simulation.client("test"), "default");
+    sets.patch("basic-pd", &PatchParams::default(), &Patch::Strategic(set)).await.expect("accepted");
+    tokio::time::sleep(Duration::from_secs(120)).await;
+
+    let members = bed.status().await["pd"]["members"].clone();
+    let seen = |pod: &str| (members[pod]["clientURL"].as_str().unwrap_or_default(), members[pod]["health"].clone());
+    let url = |scheme: &str, pod: &str| format!("{scheme}://{pod}.basic-pd-peer.default.svc:2379");
+    for (pod, scheme, healthy) in
+        [("basic-pd-0", "http", true), ("basic-pd-1", "http", true), ("basic-pd-2", "https", false)]
+    {
+        assert_eq!(seen(pod), (url(scheme, pod).as_str(), json!(healthy)), "{members:#}");
+    }
+    let written: Vec<_> = bed.writes().split_off(before);
+    let workloads = written.iter().filter(|entry| entry.resource == "statefulsets" || entry.resource == "pd");
+    assert_eq!(workloads.count(), 0, "{written:#?}");
+
+    patch(pause(false)).await;
+    bed.ready(600).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let members = bed.status().await["pd"]["members"].clone();
+    let well = |pod: &str| members[pod]["health"] == true && members[pod]["clientURL"] == url("http", pod);
+    assert!(["basic-pd-0", "basic-pd-1", "basic-pd-2"].into_iter().all(well), "{members:#}");
 }

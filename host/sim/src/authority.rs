@@ -214,6 +214,11 @@ pub fn secret(cluster: &TidbCluster, name: &str, ca: &str, identity: &Identity) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use tidepool_pd::tls::{self, NowMs, Pem};
+    use tokio_rustls::{TlsAcceptor, TlsConnector};
+
     use super::*;
 
     #[test]
@@ -234,6 +239,29 @@ mod tests {
         assert!(matches!(of(&one.certificate(), &other.identity().key), AuthorityError::Mismatch));
         assert!(matches!(of("nothing", &one.identity().key), AuthorityError::Certificate(_)));
         assert!(matches!(of(&one.certificate(), "nothing"), AuthorityError::Key(_)));
+    }
+
+    /// Whether a client and a server with certificates of `authority` come together at `now_ms`.
+    async fn meet(authority: &Authority, now_ms: u64) -> bool {
+        let (ca, identity) = (authority.certificate(), authority.issue("x", &["host"]).expect("issued"));
+        let pem = Pem { ca: ca.as_bytes(), certificate: identity.certificate.as_bytes(), key: identity.key.as_bytes() };
+        let now: NowMs = Arc::new(move || now_ms);
+        let client = TlsConnector::from(tls::client(&pem, now.clone()).expect("a client"));
+        let server = TlsAcceptor::from(tls::server(&pem, now).expect("a server"));
+        let (near, far) = tokio::io::duplex(16 << 10);
+        let host = "host".try_into().expect("a name");
+        let (connected, accepted) = tokio::join!(client.connect(host, near), server.accept(far));
+        connected.is_ok() && accepted.is_ok()
+    }
+
+    #[tokio::test]
+    async fn certificates_are_good_for_their_days_on_the_clock_that_is_given() {
+        const DAY_MS: u64 = 24 * 3_600 * 1_000;
+        let validity = Validity::days(100 * DAY_MS, 2);
+        let authority = Authority::valid("ca", validity, validity).expect("an authority");
+        for (day, good) in [(99, false), (100, true), (101, true), (103, false)] {
+            assert_eq!(meet(&authority, day * DAY_MS).await, good, "day {day}");
+        }
     }
 
     #[test]
