@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tidepool_model::{Descriptor, Plan, Snapshot, record::Outcome};
 use tidepool_operator::{Policies, Policy};
-use tidepool_policy::{Decision, Swapped};
+use tidepool_policy::{Decision, Reads, Swapped};
 
 use crate::render::{Native, natives};
 
@@ -64,6 +64,7 @@ impl Policy for Decider {
         if let (Outcome::Plan(plan), Some(change)) = (&mut outcome, &self.change) {
             change(&snapshot, plan);
         }
-        Decision { outcome, fuel: 0, log: Vec::new(), duration: Duration::ZERO }
+        // What a native policy reads is not seen, so it is asked each time anew.
+        Decision { outcome, reads: Reads::everything(), fuel: 0, log: Vec::new(), duration: Duration::ZERO }
     }
 }
