@@ -173,7 +173,9 @@ impl Scene {
     }
 
     async fn end(mut self, again: &str) -> Played {
-        if let Some(mark) = leaked(&self.world.told()) {
+        // What a rogue wrote on purpose was read again.
+        let on_purpose = self.expected.iter().any(|violation| violation.rule == "S28");
+        if let Some(mark) = leaked(&self.world.told()).filter(|_| !on_purpose) {
             self.world.history.broken(
                 "S28",
                 "what the operator tells",

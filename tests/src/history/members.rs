@@ -93,7 +93,8 @@ impl Members {
         let (Some((old, _)), Some((new, set))) = (set(step.before), set(step.after)) else { return };
         let part = super::state::component(&set);
         let Some(cluster) = step.before.cluster_of(&set) else { return };
-        let wanted = cluster["spec"][part]["replicas"].as_i64().unwrap_or_default();
+        // PD's services are a list in the spec, and have no failover.
+        let Some(wanted) = cluster["spec"][part]["replicas"].as_i64() else { return };
         if new <= wanted {
             self.replaced.remove(&key(cluster));
         }
