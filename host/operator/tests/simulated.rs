@@ -205,18 +205,17 @@ async fn another_member_is_added_and_progress_shows_it() {
 }
 
 /// S30: one PD pod restarts with TLS by somebody's hand while the cluster is paused. Each member is asked in its own mode, so PD
-/// stays known, and afterwards the operator puts the pod right.
+/// stays known, and nothing is written.
 #[tokio::test(start_paused = true)]
 async fn members_of_both_modes_are_asked_as_they_run() {
     let bed = bed(&pd_only()).await;
     bed.ready(600).await;
     bed.write_certificates().await;
-    let pause = |paused: bool| json!({"spec": {"paused": paused}});
     let patch = async |patch: Value| {
         bed.clusters().patch("basic", &PatchParams::default(), &Patch::Merge(patch)).await.expect("accepted");
         tokio::time::sleep(Duration::from_secs(5)).await;
     };
-    patch(pause(true)).await;
+    patch(json!({"spec": {"paused": true}})).await;
     let before = bed.writes().len();
     let volume = json!({"name": "pd-tls", "secret": {"secretName": "basic-pd-cluster-secret"}});
     let set = json!({"spec": {
@@ -237,11 +236,4 @@ async fn members_of_both_modes_are_asked_as_they_run() {
     let written: Vec<_> = bed.writes().split_off(before);
     let workloads = written.iter().filter(|entry| entry.resource == "statefulsets" || entry.resource == "pd");
     assert_eq!(workloads.count(), 0, "{written:#?}");
-
-    patch(pause(false)).await;
-    bed.ready(600).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
-    let members = bed.status().await["pd"]["members"].clone();
-    let well = |pod: &str| members[pod]["health"] == true && members[pod]["clientURL"] == url("http", pod);
-    assert!(["basic-pd-0", "basic-pd-1", "basic-pd-2"].into_iter().all(well), "{members:#}");
 }

@@ -84,10 +84,11 @@ impl HttpPd {
     async fn get_at(&self, api: &str, path: &str) -> Result<Reply, Error> {
         let places = std::iter::once(&self.first).chain(&*self.others).cycle();
         let mut last = self.first.call(api, Method::GET, path, Bytes::new()).await;
+        let mut silent = false;
         for place in places.skip(1).take(READ_TRIES_MAX - 1) {
             match last {
                 Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
-                Err(Error::Timeout { .. }) => break,
+                Err(Error::Timeout { .. }) if !silent => silent = true,
                 answer => return answer,
             }
             last = place.call(api, Method::GET, path, Bytes::new()).await;
