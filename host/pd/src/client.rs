@@ -74,9 +74,8 @@ impl HttpPd {
         self.first.call(API_V1, method, path, body).await
     }
 
-    /// A read. Where nobody listened, or one accepted and did not answer, it is tried again: the Service may have chosen
-    /// a member that is starting, gone, or stands still, and chooses again for the next connection. Silence costs a whole
-    /// timeout, so that is tried only once more.
+    /// A read. Where nobody listened it is tried again: the Service may have chosen a member that is only starting, or
+    /// gone, and chooses again for the next connection.
     async fn get(&self, path: &str) -> Result<Reply, Error> {
         self.get_at(API_V1, path).await
     }
@@ -84,11 +83,9 @@ impl HttpPd {
     async fn get_at(&self, api: &str, path: &str) -> Result<Reply, Error> {
         let places = std::iter::once(&self.first).chain(&*self.others).cycle();
         let mut last = self.first.call(api, Method::GET, path, Bytes::new()).await;
-        let mut silent = false;
         for place in places.skip(1).take(READ_TRIES_MAX - 1) {
             match last {
                 Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
-                Err(Error::Timeout { .. }) if !silent => silent = true,
                 answer => return answer,
             }
             last = place.call(api, Method::GET, path, Bytes::new()).await;
