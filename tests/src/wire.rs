@@ -268,7 +268,7 @@ impl Body for LineBody {
 impl Line {
     /// A watch, whose changes are sometimes held back for a while; then each object's last one comes, perhaps twice.
     fn late(&self, body: ResponseBody) -> LineBody {
-        let frames = body.into_data_stream().filter_map(|frame| std::future::ready(frame.ok()));
+        let frames = body.into_data_stream().filter_map(|frame| std::future::ready(frame.ok())).fuse();
         let late = futures::stream::unfold((self.clone(), Box::pin(frames)), |(line, mut frames)| async move {
             let mut held = vec![frames.next().await?];
             let (pause, twice) = {
