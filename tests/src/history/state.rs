@@ -81,7 +81,7 @@ impl Source {
 
     fn read_pd(&self, state: &mut State) {
         let mut world = self.data.world();
-        let pods: Vec<String> = state.of_component("pd").map(|pod| key(pod)).collect();
+        let pods: Vec<String> = state.of_component("pd").map(key).collect();
         for pod in pods {
             let Some((namespace, name)) = pod.split_once('/') else { continue };
             let at = (namespace.to_owned(), name.to_owned());
