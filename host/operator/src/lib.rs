@@ -11,6 +11,7 @@
 //! program of its own, which runs beside each cluster. Everything runs on tokio's clock and in a fixed order, so that
 //! under virtual time on one thread the same seed gives the same writes.
 
+mod accept;
 mod apply;
 mod check;
 mod cluster;

@@ -6,38 +6,25 @@ use http::{Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, sync::Semaphore};
+use tokio::net::{TcpListener, TcpStream};
 
-use crate::{metrics::Metrics, store::Store};
+use crate::{accept, metrics::Metrics, store::Store};
 
 /// Connections at a time: probes and a few scrapers.
 const CONNECTIONS_MAX: usize = 32;
 
 /// Serves until the future is dropped.
 pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, store: Arc<Store>) {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = tokio::task::JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
-                continue;
-            }
-        };
-        let (metrics, store) = (metrics.clone(), store.clone());
-        connections.spawn(async move {
-            let answer = service_fn(move |request: Request<Incoming>| {
-                let response = respond(request.uri().path(), &metrics, &store);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await {
-                tracing::debug!(%error, "a connection for metrics broke");
-            }
-            drop(permit);
-        });
+    accept::each(listener, CONNECTIONS_MAX, |stream| one(stream, metrics.clone(), store.clone())).await;
+}
+
+async fn one(stream: TcpStream, metrics: Arc<Metrics>, store: Arc<Store>) {
+    let answer = service_fn(move |request: Request<Incoming>| {
+        let response = respond(request.uri().path(), &metrics, &store);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await {
+        tracing::debug!(%error, "a connection for metrics broke");
     }
 }
 

@@ -17,12 +17,11 @@ use tidepool_pd::tls::{self, NowMs, Pem};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
-    task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{DiscoveryError, Service};
+use crate::accept;
 
 /// Connections at a time. A cluster has far fewer pods that ask at once.
 const CONNECTIONS_MAX: usize = 128;
@@ -93,25 +92,11 @@ where
     F: Fn(TcpStream) -> R,
     R: Future<Output = ()> + Send + 'static,
 {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        while connections.try_join_next().is_some() {}
-        let Ok(permit) = permits.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "failed to accept a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
+    let limited = |stream| {
         let served = serve(stream);
-        connections.spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(CONNECTION_SECONDS_MAX), served).await;
-            drop(permit);
-        });
-    }
+        async move { drop(tokio::time::timeout(Duration::from_secs(CONNECTION_SECONDS_MAX), served).await) }
+    };
+    accept::each(listener, CONNECTIONS_MAX, limited).await;
 }
 
 /// The service's own certificate, from the files of its Secret.
