@@ -5,7 +5,9 @@
 //! a pod that the StatefulSet controller deletes because the operator wrote a template is the operator's doing. Rules
 //! carry the numbers of `ARCHITECTURE.md`; one file holds the rules of one subject.
 
+mod calls;
 mod claims;
+mod evictions;
 mod live;
 mod members;
 mod pods;
@@ -19,8 +21,8 @@ use std::collections::BTreeSet;
 
 use tidepool_sim::audit::Entry;
 
-pub use self::live::History;
 use self::state::State;
+pub use self::{calls::Call, live::History};
 use crate::world::{OPERATOR, SECOND_OPERATOR};
 
 /// The StatefulSet and garbage-collection controllers' name in the audit log.
@@ -91,6 +93,8 @@ pub struct Judge {
     claims: claims::Claims,
     writes: writes::Writes,
     ready: ready::Readiness,
+    calls: calls::Calls,
+    evictions: evictions::Evictions,
 }
 
 impl Judge {
@@ -102,6 +106,15 @@ impl Judge {
         self.claims.step(step, &mut found);
         self.writes.step(step, &mut found);
         self.ready.step(step, &mut found);
+        self.calls.look(step.before);
+        self.evictions.step(step);
+        self.keep(found);
+    }
+
+    /// Judges how a component is called. `number` is that of the next request.
+    pub fn call(&mut self, number: usize, call: Call<'_>, now: &State) {
+        let mut found = Found { violations: Vec::new(), step: number, ms: now.ms };
+        self.calls.call(call, now, &mut found);
         self.keep(found);
     }
 
@@ -113,6 +126,8 @@ impl Judge {
         self.members.look(now, &mut found);
         self.writes.look(now);
         self.ready.look(now, &mut found);
+        self.calls.look(now);
+        self.evictions.look(now, &mut found);
         self.keep(found);
     }
 

@@ -25,6 +25,8 @@ use tidepool_sim::{
 use tokio::sync::Notify;
 use tower::Service;
 
+use crate::history::History;
+
 /// Who else edits objects, in the audit log.
 const SOMEBODY: &str = "somebody";
 
@@ -307,18 +309,19 @@ fn last_of_each(lines: &[u8]) -> Vec<u8> {
     kept.flat_map(|(_, (line, _))| [line.as_bytes(), b"\n"].concat()).collect()
 }
 
-/// PD and the components at the end of a line.
+/// PD and the components at the end of a line, and who notes how they are called.
 #[derive(Clone)]
 pub struct GatewayOverLine {
     inner: Gateway,
     agent: HeaderValue,
     line: Line,
+    history: History,
 }
 
 impl GatewayOverLine {
     /// `inner`, as the operator that calls itself `agent` reaches it.
-    pub fn new(inner: Gateway, agent: &'static str, line: Line) -> Self {
-        Self { inner, agent: HeaderValue::from_static(agent), line }
+    pub fn new(inner: Gateway, agent: &'static str, line: Line, history: History) -> Self {
+        Self { inner, agent: HeaderValue::from_static(agent), line, history }
     }
 
     async fn exchange(mut self, mut request: Request<Full<Bytes>>) -> Response<Full<Bytes>> {
@@ -333,6 +336,9 @@ impl GatewayOverLine {
             }
             Fate::Killed(Kill::Before) => self.line.dies().await,
             _ => {}
+        }
+        if let Some(authority) = request.uri().authority() {
+            self.history.called(authority.as_str(), false);
         }
         let Ok(response) = self.inner.call(request).await;
         match fate {

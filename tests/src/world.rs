@@ -15,7 +15,7 @@ use tidepool_operator::{
 use tidepool_pd::Http;
 use tidepool_policy::{Cache, Registry, Runtime};
 use tidepool_sim::{
-    audit::{AuditLog, Entry},
+    audit::{AuditLog, Entry, Observer},
     clock::{Clock, Seed},
     data::{faults::Faults, gateway::Gateway},
     simulation::{Options, Simulation},
@@ -78,6 +78,7 @@ pub struct World {
     pub namespace: String,
     simulation: Simulation,
     audit: AuditLog,
+    _observer: Arc<dyn Observer>,
     policies: Arc<dyn Policies>,
     lease: bool,
     resync: Option<Duration>,
@@ -131,11 +132,13 @@ impl World {
         let data = simulation.data().context("a simulation with a data plane")?.shared().clone();
         let source = Source { clock, control: simulation.control().clone(), data };
         let history = History::new(source, audit.entries().len());
-        audit.observe(Arc::new(history.clone()));
+        let observer: Arc<dyn Observer> = Arc::new(history.clone());
+        audit.observe(Arc::downgrade(&observer));
         let user = simulation.client(USER);
         let mut world = Self {
             clock,
             history,
+            _observer: observer,
             namespace: setup.namespace,
             simulation,
             audit,
@@ -168,9 +171,16 @@ impl World {
         }
         let line = Line::new(self.seed.stream(&format!("line/{name}")));
         let client = Client::new(ApiOverLine::new(self.simulation.control().service(), name, line.clone()), "default");
-        let below = self.gateway()?;
-        let connect = move |_| std::future::ready(Ok::<_, Infallible>(below.connect()));
-        let http = Http::over(GatewayOverLine::new(self.gateway()?, name, line.clone())).dialing(connect);
+        let (below, history) = (self.gateway()?, self.history.clone());
+        // Only what is to be encrypted needs a connection.
+        let connect = move |uri: http::Uri| {
+            if let Some(authority) = uri.authority() {
+                history.called(authority.as_str(), true);
+            }
+            std::future::ready(Ok::<_, Infallible>(below.connect()))
+        };
+        let plain = GatewayOverLine::new(self.gateway()?, name, line.clone(), self.history.clone());
+        let http = Http::over(plain).dialing(connect);
         let clock = self.clock;
         let mut config = Config::new(client, self.policies.clone(), http, Arc::new(move || clock.now_ms()));
         // A decision on another thread would let the virtual clock run on meanwhile.

@@ -6,6 +6,7 @@ use tidepool_sim::audit::{Entry, Observer};
 
 use super::{
     Judge, Step, Violation,
+    calls::Call,
     state::{Source, State},
 };
 
@@ -35,6 +36,14 @@ impl History {
         let mut inner = self.lock();
         let next = inner.steps;
         inner.judge.look(next, &now);
+    }
+
+    /// An operator calls a component at this address, over TLS or in the clear.
+    pub fn called(&self, authority: &str, tls: bool) {
+        let now = self.source.now_for_calls();
+        let mut inner = self.lock();
+        let next = inner.steps;
+        inner.judge.call(next, Call { authority, tls }, &now);
     }
 
     /// A rule was broken that nobody's single request shows.

@@ -120,8 +120,8 @@ impl Members {
 
 /// S8: enough stores stay Up for the replicas.
 fn store(step: Step<'_>, which: &str, found: &mut Found) {
-    let own = |pd: &&Pd| pd.stores.iter().any(|store| store.id.to_string() == which);
-    let Some(pd) = step.before.pd.values().find(own) else { return };
+    let own = |pd: &Pd| pd.stores.iter().any(|store| store.id.to_string() == which);
+    let Some((id, pd)) = step.before.pd.iter().find(|(_, pd)| own(pd)) else { return };
     let flash = |address: &str| address.contains("-tiflash-");
     if pd.stores.iter().any(|store| store.id.to_string() == which && flash(&store.address)) {
         return;
@@ -130,7 +130,8 @@ fn store(step: Step<'_>, which: &str, found: &mut Found) {
         s.state_name == "Up" && s.id.to_string() != which && !flash(&s.address)
     };
     let up = pd.stores.iter().filter(up).count();
-    let replicas = step.before.all("tidbclusters").find_map(max_replicas).unwrap_or(MAX_REPLICAS);
+    let users = step.before.all("tidbclusters").filter(|cluster| step.before.pd_id_of_cluster(cluster) == Some(*id));
+    let replicas = users.filter_map(max_replicas).next().unwrap_or(MAX_REPLICAS);
     if up < replicas {
         let what = format!("its removal leaves {up} TiKV stores Up, fewer than {replicas} replicas");
         found.broken("S8", &format!("store/{which}"), what);

@@ -1,9 +1,10 @@
 //! S1, S2, S3, S5, S6, S7, S9, S24: pods that go by the operator's doing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tidepool_api::labels::EVICT_LEADER_BEGIN_TIME;
+use tidepool_sim::data::pd::StoreView;
 
 use super::{
     CONTROLLERS, Found, Step,
@@ -13,14 +14,14 @@ use super::{
 /// With fewer members any restart is an outage, and refusing it for ever helps nobody.
 const REDUNDANT_MEMBERS_MIN: usize = 3;
 
-/// Region leaders are waited for so long where the spec says nothing, seconds.
-const EVICT_SECONDS: u64 = 1_500;
+/// Region leaders are waited for so long where the spec says nothing: 1500 minutes, in milliseconds.
+const EVICT_MS: u64 = 1_500 * 60_000;
 
 /// Pods that are down by the operator's doing, and whose doing each StatefulSet is.
 #[derive(Default)]
 pub struct Pods {
-    /// Pods that were taken down and are not back, by `namespace/name`.
-    down: BTreeSet<String>,
+    /// Pods that were taken down and are not back, by `namespace/name`, with their component and PD.
+    down: BTreeMap<String, (String, Option<u64>)>,
     /// The user wrote the StatefulSet's spec last.
     edited: BTreeMap<String, bool>,
 }
@@ -28,7 +29,7 @@ pub struct Pods {
 impl Pods {
     /// Notes who is back.
     pub fn look(&mut self, now: &State) {
-        self.down.retain(|pod| !is_back(now, pod));
+        self.down.retain(|pod, _| !is_back(now, pod));
     }
 
     pub fn step(&mut self, step: Step<'_>, found: &mut Found) {
@@ -46,7 +47,7 @@ impl Pods {
 
     /// Whose doing the StatefulSet is from now on.
     fn attribute(&mut self, step: Step<'_>) {
-        if !step.entry.resource.starts_with("statefulsets") || step.entry.user_agent == CONTROLLERS {
+        if !step.entry.resource.starts_with("statefulsets") {
             return;
         }
         let Step { entry, before, after } = step;
@@ -86,67 +87,66 @@ impl Pods {
     }
 
     fn goes(&mut self, before: &State, pod: &Value, removed: bool, found: &mut Found) {
-        let cluster = before.cluster_of(pod);
-        let pd = cluster.and_then(|cluster| before.pd_of_cluster(cluster));
+        let id = before.cluster_of(pod).and_then(|cluster| before.pd_id_of_cluster(cluster));
         let none = Pd::default();
-        let pd = pd.unwrap_or(&none);
+        let pd = id.and_then(|id| before.pd.get(&id)).unwrap_or(&none);
+        let kind = (component(pod).to_owned(), id);
         match (component(pod), removed) {
             ("pd", true) => removed_member(pd, pod, found),
-            ("pd", false) => self.member(pd, pod, found),
+            ("pd", false) => member(pd, pod, &self.others(pod, &kind), found),
             ("tikv" | "tiflash", true) => removed_store(pd, pod, found),
-            ("tikv", false) => self.store(before, pd, pod, found),
+            ("tikv", false) => store(before, pd, pod, &self.others(pod, &kind), found),
             ("tidb", false) => server(before, pod, found),
             _ => {}
         }
         if !removed {
-            self.down.insert(key(pod));
+            self.down.insert(key(pod), kind);
         }
     }
 
-    /// Other pods of the component that are down already.
-    fn others(&self, pod: &Value) -> Vec<&str> {
-        let (own, component) = (key(pod), format!("-{}-", component(pod)));
-        self.down.iter().map(String::as_str).filter(|other| *other != own && other.contains(&component)).collect()
+    /// Other pods of the same component and PD that are down already.
+    fn others(&self, pod: &Value, kind: &(String, Option<u64>)) -> String {
+        let own = key(pod);
+        let others = self.down.iter().filter(|(other, of)| **other != own && *of == kind);
+        others.map(|(other, _)| other.as_str()).collect::<Vec<_>>().join(", ")
     }
+}
 
-    fn member(&self, pd: &Pd, pod: &Value, found: &mut Found) {
-        let name = text(&pod["metadata"]["name"]);
-        let Some(member) = pd.member(name) else { return };
-        let healthy = pd.healthy_without(&[name]);
-        if member.healthy {
-            let others = self.others(pod);
-            if !others.is_empty() {
-                found.broken("S1", &key(pod), format!("it is taken down while {} is", others.join(", ")));
-            }
-            let all = pd.members.len();
-            let needed = if all >= REDUNDANT_MEMBERS_MIN { quorum(all) } else { all.saturating_sub(1) };
-            if healthy < needed {
-                let what = format!("without it {healthy} of {all} members are healthy, {needed} are needed");
-                found.broken("S1", &key(pod), what);
-            }
-        }
-        if member.leader && healthy > 0 {
-            found.broken("S3", &key(pod), "PD's leader is taken down while another healthy member can lead");
-        }
-    }
-
-    fn store(&self, before: &State, pd: &Pd, pod: &Value, found: &mut Found) {
-        let name = text(&pod["metadata"]["name"]);
-        let others = self.others(pod);
+/// S1 and S3 for a member that comes back.
+fn member(pd: &Pd, pod: &Value, others: &str, found: &mut Found) {
+    let name = text(&pod["metadata"]["name"]);
+    let Some(member) = pd.member(name) else { return };
+    let healthy = pd.healthy_without(&[name]);
+    if member.healthy {
         if !others.is_empty() {
-            found.broken("S7", &key(pod), format!("it is taken down while {} is", others.join(", ")));
+            found.broken("S1", &key(pod), format!("it is taken down while {others} is"));
         }
-        let Some(store) = pd.store(name).filter(|store| store.state_name == "Up" && store.running) else { return };
-        let away = |s: &&tidepool_sim::data::pd::StoreView| {
-            s.id != store.id && ["Disconnected", "Down"].contains(&s.state_name)
-        };
-        if let Some(other) = pd.stores.iter().find(away) {
-            found.broken("S6", &key(pod), format!("it is taken down while store {} is not Up", other.id));
+        let all = pd.members.len();
+        let needed = if all >= REDUNDANT_MEMBERS_MIN { quorum(all) } else { all.saturating_sub(1) };
+        if healthy < needed {
+            let what = format!("without it {healthy} of {all} members are healthy, {needed} are needed");
+            found.broken("S1", &key(pod), what);
         }
-        let alone = !pd.stores.iter().any(|s| s.id != store.id && s.state_name == "Up");
-        if store.leader_count > 0 && !alone && !evicted_long_enough(before, pod) {
-            found.broken("S5", &key(pod), format!("it is taken down with {} region leaders", store.leader_count));
-        }
+    }
+    if member.leader && healthy > 0 {
+        found.broken("S3", &key(pod), "PD's leader is taken down while another healthy member can lead");
+    }
+}
+
+/// S5, S6 and S7 for a store that comes back.
+fn store(before: &State, pd: &Pd, pod: &Value, others: &str, found: &mut Found) {
+    if !others.is_empty() {
+        found.broken("S7", &key(pod), format!("it is taken down while {others} is"));
+    }
+    let own = pd.store(text(&pod["metadata"]["name"]));
+    let Some(store) = own.filter(|store| store.state_name == "Up" && store.running) else { return };
+    let away = |s: &&StoreView| ["Disconnected", "Down"].contains(&s.state_name);
+    if let Some(other) = pd.stores.iter().find(away) {
+        found.broken("S6", &key(pod), format!("it is taken down while store {} is not Up", other.id));
+    }
+    let alone = !pd.stores.iter().any(|s| s.id != store.id && s.state_name == "Up");
+    if store.leader_count > 0 && !alone && !evicted_long_enough(before, pod) {
+        found.broken("S5", &key(pod), format!("it is taken down with {} region leaders", store.leader_count));
     }
 }
 
@@ -213,7 +213,7 @@ fn evicted_long_enough(before: &State, pod: &Value) -> bool {
     let Some(begun) = begun.and_then(|time| time.parse::<jiff::Timestamp>().ok()) else { return false };
     let spec = before.cluster_of(pod).map(|cluster| &cluster["spec"]["tikv"]["evictLeaderTimeout"]);
     let limit = spec.and_then(Value::as_str).and_then(|text| text.parse::<jiff::SignedDuration>().ok());
-    let limit = limit.map_or(EVICT_SECONDS * 1_000, |limit| u64::try_from(limit.as_millis()).unwrap_or(0));
+    let limit = limit.map_or(EVICT_MS, |limit| u64::try_from(limit.as_millis()).unwrap_or(0));
     let since = u64::try_from(begun.as_millisecond()).unwrap_or(0);
     before.ms >= since.saturating_add(limit)
 }

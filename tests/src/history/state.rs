@@ -8,8 +8,9 @@ use tidepool_sim::{
     control::ControlPlane,
     data::{
         Shared,
+        network::Key,
         pd::{MemberView, StoreView},
-        process::process_name,
+        process::{Process, process_name},
     },
 };
 
@@ -53,6 +54,8 @@ pub struct State {
     pub pd: BTreeMap<u64, Pd>,
     /// The PD cluster of each PD pod, by `namespace/name`.
     pub pd_of: BTreeMap<String, u64>,
+    /// Whether the program of a pod speaks TLS, by `namespace/name`.
+    pub modes: BTreeMap<String, bool>,
 }
 
 /// Where a state is read.
@@ -69,14 +72,26 @@ pub struct Source {
 impl Source {
     /// What is true now.
     pub fn now(&self) -> State {
-        let ms = self.clock.now_ms();
-        let table = |(group, plural): (&str, &str)| {
-            let objects = self.control.objects(group, plural).into_iter().map(|object| (key(&object), object));
-            (plural.to_owned(), objects.collect::<BTreeMap<_, _>>())
-        };
-        let mut state = State { ms, objects: RESOURCES.map(table).into(), ..State::default() };
+        let mut state = self.read(&RESOURCES);
         self.read_pd(&mut state);
         state
+    }
+
+    /// What a call is judged by.
+    pub fn now_for_calls(&self) -> State {
+        self.read(&[("", "pods"), ("", "services")])
+    }
+
+    fn read(&self, resources: &[(&str, &str)]) -> State {
+        let ms = self.clock.now_ms();
+        let table = |(group, plural): &(&str, &str)| {
+            let objects = self.control.objects(group, plural).into_iter().map(|object| (key(&object), object));
+            ((*plural).to_owned(), objects.collect::<BTreeMap<_, _>>())
+        };
+        let world = self.data.world();
+        let mode = |((namespace, name), process): (&Key, &Process)| (format!("{namespace}/{name}"), process.launch.tls);
+        let modes = world.processes.iter().map(mode).collect();
+        State { ms, objects: resources.iter().map(table).collect(), modes, ..State::default() }
     }
 
     fn read_pd(&self, state: &mut State) {
@@ -130,13 +145,18 @@ impl State {
 
     /// The PD that a cluster uses: that of its own pods, or of the cluster that it joins.
     pub fn pd_of_cluster(&self, cluster: &Value) -> Option<&Pd> {
+        self.pd.get(&self.pd_id_of_cluster(cluster)?)
+    }
+
+    /// The number of the PD that a cluster uses.
+    pub fn pd_id_of_cluster(&self, cluster: &Value) -> Option<u64> {
         let namespace = text(&cluster["metadata"]["namespace"]);
         let other = &cluster["spec"]["cluster"];
         let joined = text(&other["namespace"]);
         let joined = (if joined.is_empty() { namespace } else { joined }, text(&other["name"]));
         [(namespace, text(&cluster["metadata"]["name"])), joined].into_iter().find_map(|(namespace, name)| {
             let mut ids = self.pods(namespace, name, "pd").filter_map(|pod| self.pd_of.get(&key(pod)));
-            ids.find_map(|id| self.pd.get(id))
+            ids.find(|id| self.pd.contains_key(id)).copied()
         })
     }
 }

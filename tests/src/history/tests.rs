@@ -1,199 +1,91 @@
-//! Rules that no scenario can break, because the simulated PD or API server would not let it: on states made by hand,
-//! beside the nearest ones that are allowed. The other rules are broken in `tests/scenarios/broken-*`.
+//! Every rule of the history is broken by a story that breaks nothing else, beside the nearest stories that break nothing.
+//!
+//! The stories are tables, one file a subject. What a real operator would have to do to break the rules that the
+//! simulated servers let one break is in `tests/scenarios/broken-*`.
 
-use std::sync::Arc;
+mod calls;
+mod claims;
+mod members;
+mod pods;
+mod ready;
+mod stores;
+mod story;
+mod writes;
 
-use serde_json::{Value, json};
-use tidepool_sim::{
-    audit::Entry,
-    data::pd::{MemberView, StoreView},
-};
+use std::{collections::BTreeSet, path::Path};
 
-use super::{
-    Judge, Step,
-    state::{Pd, State, key},
-};
-use crate::world::{LEASE, OPERATOR, SECOND_OPERATOR};
+use self::story::Story;
 
-/// A cluster `n/c` with three PD members and as many stores.
-fn state() -> State {
-    let mut state = State { ms: 1_000_000, ..State::default() };
-    let spec = json!({"pd": {"replicas": 3}, "tikv": {"replicas": 3}});
-    put(&mut state, "tidbclusters", json!({"metadata": {"name": "c", "namespace": "n", "uid": "u"}, "spec": spec}));
-    let member = |n: u64| MemberView { id: n, name: format!("c-pd-{n}"), healthy: true, leader: n == 0 };
-    let store = |n: u64| StoreView {
-        id: n + 1,
-        address: format!("c-tikv-{n}.c-tikv-peer.n.svc:20160"),
-        state_name: "Up",
-        running: true,
-        leader_count: 0,
-        region_count: 1,
-        evicting: false,
-    };
-    let pd = Pd { members: (0..3).map(member).collect(), stores: (0..4).map(store).collect(), answers: true };
-    state.pd.insert(7, pd);
-    for component in ["pd", "tikv"] {
-        put(&mut state, "statefulsets", set(component, 3));
-        for n in 0..3 {
-            put(&mut state, "pods", pod(component, n));
+/// Rules that must hold at every step of every scenario.
+const REQUIRED: [&str; 19] = [
+    "S1", "S2", "S3", "S4", "S10", "S11", "S12", "S13", "S14", "S15", "S16", "S18", "S19", "S20", "S21", "S27", "S28",
+    "S29", "S30",
+];
+
+/// … and S33, which stands alone at the end.
+const REQUIRED_LAST: &str = "S33";
+
+/// A story, and what the rules say of it.
+struct Case {
+    rule: &'static str,
+    what: &'static str,
+    /// The story breaks the rule, and no other; if not, it breaks none.
+    breaks: bool,
+    tell: fn(&mut Story),
+}
+
+/// A story that breaks this rule alone.
+const fn broken(rule: &'static str, what: &'static str, tell: fn(&mut Story)) -> Case {
+    Case { rule, what, breaks: true, tell }
+}
+
+/// A story that is near to breaking this rule, and breaks none.
+const fn kept(rule: &'static str, what: &'static str, tell: fn(&mut Story)) -> Case {
+    Case { rule, what, breaks: false, tell }
+}
+
+fn cases() -> impl Iterator<Item = &'static Case> {
+    [pods::CASES, stores::CASES, members::CASES, claims::CASES, writes::CASES, ready::CASES, calls::CASES]
+        .into_iter()
+        .flatten()
+}
+
+#[test]
+fn each_story_breaks_its_rule_alone_or_none() {
+    let mut complaints = Vec::new();
+    for Case { rule, what, breaks, tell } in cases() {
+        let mut story = Story::new();
+        tell(&mut story);
+        let expected: &[&str] = if *breaks { &[*rule] } else { &[] };
+        if story.broken() != expected {
+            complaints.push(format!("{rule}, {what}: {:?}", story.violations()));
         }
     }
-    for n in 0..3 {
-        state.pd_of.insert(format!("n/c-pd-{n}"), 7);
-    }
-    state
-}
-
-fn put(state: &mut State, resource: &str, object: Value) {
-    state.objects.entry(resource.to_owned()).or_default().insert(key(&object), Arc::new(object));
-}
-
-fn labels(component: &str) -> Value {
-    json!({"app.kubernetes.io/instance": "c", "app.kubernetes.io/managed-by": "tidb-operator",
-        "app.kubernetes.io/component": component})
-}
-
-fn set(component: &str, replicas: u32) -> Value {
-    let owner = json!([{"kind": "TidbCluster", "uid": "u", "controller": true}]);
-    json!({"metadata": {"name": format!("c-{component}"), "namespace": "n", "uid": format!("set-{component}"),
-            "labels": labels(component), "ownerReferences": owner},
-        "spec": {"replicas": replicas, "template": {"spec": {"image": "a"}}}})
-}
-
-fn pod(component: &str, ordinal: u32) -> Value {
-    let owner = json!([{"kind": "StatefulSet", "name": format!("c-{component}"), "uid": format!("set-{component}"),
-        "controller": true}]);
-    json!({"metadata": {"name": format!("c-{component}-{ordinal}"), "namespace": "n", "labels": labels(component),
-            "ownerReferences": owner},
-        "spec": {"nodeName": "node"}, "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
-}
-
-fn request(verb: &str, resource: &str, name: &str) -> Entry {
-    let body = json!({"metadata": {"uid": "x"}, "preconditions": {"uid": "x"}});
-    Entry {
-        time: String::new(),
-        user_agent: OPERATOR.to_owned(),
-        verb: verb.to_owned(),
-        resource: resource.to_owned(),
-        namespace: "n".to_owned(),
-        name: name.to_owned(),
-        status: 200,
-        body,
-    }
-}
-
-/// Rules that these steps break, in order, each once.
-fn broken(steps: &[(Entry, &State, &State)]) -> Vec<&'static str> {
-    let mut judge = Judge::default();
-    for (number, (entry, before, after)) in steps.iter().enumerate() {
-        judge.step(number, Step { entry, before, after });
-    }
-    let mut rules: Vec<_> = judge.violations.iter().map(|violation| violation.rule).collect();
-    rules.dedup();
-    rules
-}
-
-fn pd(state: &mut State) -> &mut Pd {
-    state.pd.get_mut(&7).expect("a PD")
+    assert!(complaints.is_empty(), "\n{}", complaints.join("\n"));
 }
 
 #[test]
-fn s2_a_removal_leaves_a_quorum() {
-    let mut before = state();
-    let removal = || request("DELETE", "pd", "/pd/api/v1/members/id/2");
-    assert_eq!(broken(&[(removal(), &before, &before)]), [""; 0]);
-    pd(&mut before).members[1].healthy = false;
-    assert_eq!(broken(&[(removal(), &before, &before)]), ["S2"]);
-    pd(&mut before).members[2].healthy = false;
-    pd(&mut before).members[1].healthy = true;
-    assert_eq!(broken(&[(removal(), &before, &before)]), [""; 0], "the one that is down may go");
-}
-
-#[test]
-fn s3_the_leader_is_not_removed() {
-    let before = state();
-    assert_eq!(broken(&[(request("DELETE", "pd", "/pd/api/v1/members/id/0"), &before, &before)]), ["S3"]);
-}
-
-#[test]
-fn s4_one_cluster_id_for_the_life_of_the_resource() {
-    let (first, mut second) = (state(), state());
-    let quiet = || request("create", "events", "e");
-    assert_eq!(broken(&[(quiet(), &first, &first), (quiet(), &second, &second)]), [""; 0]);
-    second.pd_of.insert("n/c-pd-2".to_owned(), 8);
-    assert_eq!(broken(&[(quiet(), &first, &first), (quiet(), &first, &second)]), ["S4"]);
-    let mut told = state();
-    let cluster = json!({"metadata": {"name": "c", "namespace": "n", "uid": "u"}, "status": {"clusterID": "9"}});
-    put(&mut told, "tidbclusters", cluster);
-    assert_eq!(broken(&[(quiet(), &first, &told)]), ["S4"], "the status names another one");
-}
-
-#[test]
-fn s6_no_store_restarts_while_another_is_away() {
-    let mut before = state();
-    let delete = || request("delete", "pods", "c-tikv-1");
-    assert_eq!(broken(&[(delete(), &before, &before)]), [""; 0]);
-    pd(&mut before).stores[2].state_name = "Disconnected";
-    assert_eq!(broken(&[(delete(), &before, &before)]), ["S6"]);
-}
-
-#[test]
-fn s8_stores_stay_above_the_replicas() {
-    let mut before = state();
-    let removal = || request("DELETE", "pd", "/pd/api/v1/store/4");
-    assert_eq!(broken(&[(removal(), &before, &before)]), [""; 0]);
-    pd(&mut before).stores[0].state_name = "Down";
-    assert_eq!(broken(&[(removal(), &before, &before)]), ["S8"]);
-}
-
-#[test]
-fn s14_volumes_do_not_shrink_and_sets_do_not_come_back_changed() {
-    let claim = |size: &str| {
-        let mut state = state();
-        let claim = json!({"metadata": {"name": "tikv-c-tikv-0", "namespace": "n", "uid": "x", "labels": labels("tikv")},
-            "spec": {"resources": {"requests": {"storage": size}}}});
-        put(&mut state, "persistentvolumeclaims", claim);
-        state
+fn no_rule_is_without_a_story_that_breaks_it_and_one_that_does_not() {
+    let with = |breaks: bool| -> BTreeSet<&str> {
+        cases().filter(|case| case.breaks == breaks).map(|case| case.rule).collect()
     };
-    let patch = || request("patch", "persistentvolumeclaims", "tikv-c-tikv-0");
-    assert_eq!(broken(&[(patch(), &claim("10Gi"), &claim("20Gi"))]), [""; 0]);
-    assert_eq!(broken(&[(patch(), &claim("20Gi"), &claim("10Gi"))]), ["S14"]);
-    let (with, mut without, mut changed) = (state(), state(), state());
-    without.objects.get_mut("statefulsets").expect("sets").remove("n/c-tidb");
-    let mut tidb = set("tidb", 1);
-    let mut with_tidb = with;
-    put(&mut with_tidb, "statefulsets", tidb.clone());
-    tidb["spec"]["template"]["spec"]["image"] = "b".into();
-    put(&mut changed, "statefulsets", tidb);
-    let delete = || request("delete", "statefulsets", "c-tidb");
-    let create = || request("create", "statefulsets", "c-tidb");
-    assert_eq!(broken(&[(delete(), &with_tidb, &without), (create(), &without, &with_tidb)]), [""; 0]);
-    assert_eq!(broken(&[(delete(), &with_tidb, &without), (create(), &without, &changed)]), ["S14"]);
+    let known = rules_in_the_source();
+    let known: BTreeSet<&str> = known.iter().map(String::as_str).collect();
+    assert_eq!(with(true), known);
+    assert_eq!(with(false), known);
+    let required: BTreeSet<&str> = REQUIRED.into_iter().chain([REQUIRED_LAST]).collect();
+    assert_eq!(required.difference(&known).collect::<Vec<_>>(), Vec::<&&str>::new());
 }
 
-#[test]
-fn s20_only_the_holder_of_the_lease_writes() {
-    let held_by = |holder: &str, replicas: u32| {
-        let mut state = state();
-        let lease = json!({"metadata": {"name": LEASE, "namespace": "n"}, "spec": {"holderIdentity": holder}});
-        put(&mut state, "leases", lease);
-        put(&mut state, "statefulsets", set("tikv", replicas));
-        state
-    };
-    let write = || request("patch", "statefulsets", "c-tikv");
-    let steps = |holder| broken(&[(write(), &held_by(holder, 2), &held_by(holder, 3))]);
-    assert_eq!(steps(OPERATOR), [""; 0]);
-    assert_eq!(steps(SECOND_OPERATOR), ["S20"]);
-}
-
-#[test]
-fn what_others_do_is_no_violation() {
-    let before = state();
-    let mut entry = request("delete", "pods", "c-pd-0");
-    entry.user_agent = crate::world::USER.to_owned();
-    assert_eq!(broken(&[(entry, &before, &before)]), [""; 0]);
-    let mut entry = request("delete", "pods", "c-pd-0");
-    assert_eq!(broken(&[(entry.clone(), &before, &before)]), ["S3"], "it leads");
-    entry.status = 409;
-    assert_eq!(broken(&[(entry, &before, &before)]), [""; 0], "it was refused");
+/// Every rule that a file beside this one can say is broken.
+fn rules_in_the_source() -> BTreeSet<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/history");
+    let files = std::fs::read_dir(folder).expect("the folder").map(|entry| entry.expect("an entry").path());
+    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let sources: Vec<String> = sources
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| std::fs::read_to_string(path).expect("a source"))
+        .collect();
+    let calls = sources.iter().flat_map(|source| source.split(".broken(\"").skip(1));
+    calls.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
 }

@@ -41,6 +41,9 @@ impl Scene {
     /// Asks the PD behind this Service.
     async fn call(&self, agent: &str, service: &str, method: &str, path: &str, body: &str) -> anyhow::Result<u16> {
         let host = format!("{service}.{}:2379", self.world.namespace);
+        if agent == OPERATOR {
+            self.world.history.called(&host, false);
+        }
         let request = Request::builder()
             .method(method)
             .uri(format!("http://{host}{path}"))
