@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::Write,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
 use serde::{Deserialize, Serialize};
@@ -57,7 +57,7 @@ pub struct AuditLog {
 struct Inner {
     file: Option<Sink>,
     entries: Vec<Entry>,
-    observer: Option<Arc<dyn Observer>>,
+    observer: Option<Weak<dyn Observer>>,
 }
 
 struct Sink {
@@ -77,8 +77,9 @@ impl AuditLog {
         Ok(Self { inner: Arc::new(Mutex::new(Inner { file, ..Inner::default() })) })
     }
 
-    /// From now on `observer` is told of each request, instead of an earlier one.
-    pub fn observe(&self, observer: Arc<dyn Observer>) {
+    /// From now on `observer` is told of each request, instead of an earlier one, as long as somebody else keeps it: what it
+    /// looks at holds this log, so the log must not hold it.
+    pub fn observe(&self, observer: Weak<dyn Observer>) {
         self.lock().observer = Some(observer);
     }
 
@@ -114,7 +115,7 @@ impl AuditLog {
     }
 
     fn observer(&self) -> Option<Arc<dyn Observer>> {
-        self.lock().observer.clone()
+        self.lock().observer.as_ref().and_then(Weak::upgrade)
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
