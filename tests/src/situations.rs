@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tidepool_model::{
-    Snapshot, Unknown,
+    Snapshot, Unknown, merge,
     pretend::World,
     render::{Deciding, RenderError, rest, round},
 };
@@ -107,20 +107,6 @@ fn cluster() -> Value {
     let mut cluster: Value = serde_saphyr::from_str(text).expect("the example is YAML");
     cluster["metadata"]["namespace"] = "default".into();
     cluster
-}
-
-fn merge(into: &mut Value, change: &Value) {
-    let Value::Object(change) = change else {
-        *into = change.clone();
-        return;
-    };
-    for (key, value) in change {
-        if value.is_null() {
-            into.as_object_mut().map(|into| into.remove(key));
-        } else {
-            merge(&mut into[key], value);
-        }
-    }
 }
 
 macro_rules! situation {

@@ -19,7 +19,6 @@ mod workload;
 
 pub use facts::{ClusterFacts, Facts};
 pub use template::stable_templates;
-pub(crate) use workload::merge;
 
 use crate::{descriptor::Descriptor, plan::Plan, snapshot::Snapshot};
 

@@ -10,6 +10,7 @@
 pub mod check;
 pub mod descriptor;
 pub mod known;
+mod merge;
 pub mod plan;
 pub mod pretend;
 pub mod record;
@@ -20,6 +21,7 @@ pub mod waiting;
 pub use check::check;
 pub use descriptor::Descriptor;
 pub use known::{Known, Unknown};
+pub use merge::merge;
 pub use plan::{Action, Plan};
 pub use snapshot::Snapshot;
 pub use waiting::WaitingOn;

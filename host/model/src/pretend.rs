@@ -14,6 +14,7 @@ use crate::{
     check::Facts,
     descriptor::{Descriptor, PdRead, Scope, Watch},
     known::{Known, Unknown},
+    merge::merge,
     plan::{Action, ObjectRef, Plan},
     snapshot::{
         Object, Objects, PdMember, PdView, PodPhase, PodRow, ProbeAnswer, Snapshot, Store, StoreRow, StoreState,
@@ -177,7 +178,7 @@ impl World {
                 Action::Replace { object, .. } => self.put(object.clone()),
                 Action::MergePatch { target, patch, .. } => {
                     if let Some(object) = self.get_mut(&target.kind, &target.name) {
-                        crate::check::merge(object, patch);
+                        merge(object, patch);
                     }
                 }
                 Action::Delete { target, .. } => self.delete(&target.kind, &target.name),

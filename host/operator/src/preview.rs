@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tidepool_model::{
     Action, Descriptor, Known, Unknown, WaitingOn,
     descriptor::{PdRead, Probe},
+    merge,
     plan::ObjectRef,
     snapshot::{PdView, ProbeAnswer},
 };
@@ -268,26 +269,6 @@ impl Hands for Noted {
     fn write_status<'a>(&'a self, _: &'a Cluster, patch: Value) -> BoxFuture<'a, Result<bool, Error>> {
         self.notes.lock().unwrap_or_else(PoisonError::into_inner).status = Some(patch);
         Box::pin(async { Ok(true) })
-    }
-}
-
-/// RFC 7396.
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            if let Some(fields) = target.as_object_mut() {
-                fields.remove(key);
-            }
-        } else {
-            merge(&mut target[key], value);
-        }
     }
 }
 

@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
-use super::{ClusterFacts, Facts, Violation, facts::value, same::same, workload::merge};
-use crate::plan::{Action, Plan};
+use super::{ClusterFacts, Facts, Violation, facts::value, same::same};
+use crate::{
+    merge::merge,
+    plan::{Action, Plan},
+};
 
 /// What the API server owns; a policy that sends it back changes nothing.
 const SERVER_FIELDS: [&str; 6] =

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     known::Known,
+    merge::merge,
     plan::{Action, ObjectRef},
     snapshot::Object,
 };
@@ -72,25 +73,6 @@ fn after(before: &Value, action: &Action) -> Option<Value> {
             Some(after)
         }
         _ => None,
-    }
-}
-
-/// RFC 7396.
-pub(crate) fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = Value::Object(serde_json::Map::new());
-    }
-    let Value::Object(target) = target else { return };
-    for (key, value) in patch {
-        if value.is_null() {
-            target.remove(key);
-        } else {
-            merge(target.entry(key).or_insert(Value::Null), value);
-        }
     }
 }
 

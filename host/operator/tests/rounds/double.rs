@@ -12,6 +12,7 @@ use http_body_util::{BodyExt, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use kube::client::Body;
 use serde_json::{Value, json};
+use tidepool_model::merge;
 use tokio::sync::mpsc;
 
 /// Group and version, plural, namespace (or empty), name.
@@ -268,21 +269,4 @@ fn failure(code: u16, reason: &str) -> Reply {
     );
     *response.status_mut() = StatusCode::from_u16(code).expect("a status");
     response
-}
-
-fn merge(target: &mut Value, patch: &Value) {
-    let Value::Object(patch) = patch else {
-        *target = patch.clone();
-        return;
-    };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    for (key, value) in patch {
-        if value.is_null() {
-            target.as_object_mut().expect("an object").remove(key);
-        } else {
-            merge(&mut target[key], value);
-        }
-    }
 }
