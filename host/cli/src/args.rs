@@ -8,20 +8,23 @@ use crate::verbs;
 
 /// An operator for TiDB on Kubernetes whose decisions are made by sandboxed WebAssembly policies.
 #[derive(Parser)]
-#[command(name = "tidepool", version, propagate_version = true, after_help = EXAMPLES, max_term_width = 100)]
+#[command(name = "tidepool", version, after_help = EXAMPLES, max_term_width = 100)]
 pub struct Cli {
-    /// What goes to standard error besides progress
-    #[arg(long, global = true, value_enum, default_value = "warn", env = "TIDEPOOL_LOG", hide_env = true)]
-    pub log: Log,
+    /// What goes to standard error besides progress; `info` for what serves (run, discovery), `warn` for all else
+    #[arg(long, global = true, value_enum, env = "TIDEPOOL_LOG", hide_env = true, value_name = "LEVEL", display_order = LAST)]
+    pub log: Option<Log>,
 
     #[command(subcommand)]
     pub verb: Verb,
 }
 
+/// Place in help of what every verb has: after its own.
+const LAST: usize = 900;
+
 const EXAMPLES: &str = "\
 Examples:
   tidepool demo                              a TiDB cluster on an embedded Kubernetes, to play with
-  tidepool demo -f my.yaml --exit-when-ready does this cluster come up?
+  tidepool demo -f my.yaml --exit-when-ready does this cluster come up? In virtual time: seconds
   tidepool plan -f my.yaml                   what would be written, from nothing
   tidepool plan -f my.yaml --kubeconfig K    … against the cluster that runs
   tidepool certs -f my.yaml                  the Secrets that a cluster with TLS needs
@@ -29,6 +32,14 @@ Examples:
   tidepool policy inspect pd.wasm            what a policy needs and can do
 
 Exit status: 0 done, 1 not reached, 2 bad input or usage.";
+
+impl Cli {
+    /// The level of the log: as asked for, or as fits the verb.
+    pub fn log(&self) -> Log {
+        let serves = matches!(self.verb, Verb::Run(_) | Verb::Discovery(_));
+        self.log.unwrap_or(if serves { Log::Info } else { Log::Warn })
+    }
+}
 
 /// Levels of the log.
 #[derive(Clone, Copy, ValueEnum)]
@@ -89,6 +100,15 @@ pub enum Format {
     Human,
     /// For programs
     Json,
+}
+
+/// How objects are printed: as what `kubectl apply -f -` takes.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ObjectFormat {
+    /// One List as JSON
+    Json,
+    /// One List as YAML
+    Yaml,
 }
 
 /// Where the policies are.

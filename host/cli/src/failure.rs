@@ -41,17 +41,17 @@ impl<T, E: Into<anyhow::Error>> Hint<T> for Result<T, E> {
     }
 }
 
-/// Prints the error once, with its whole chain, and says with which code to exit.
+/// Prints the error once, as clap prints those of usage, with its whole chain, and says with which code to exit.
 pub fn report(error: &anyhow::Error) -> ExitCode {
     if is_broken_pipe(error) {
         return ExitCode::SUCCESS;
     }
-    eprintln!("tidepool: {}", chain(error));
+    eprintln!("error: {}", chain(error));
     ExitCode::from(code(error))
 }
 
 /// The error with its causes. Some errors tell their cause themselves; it is not said twice.
-fn chain(error: &anyhow::Error) -> String {
+pub fn chain(error: &anyhow::Error) -> String {
     error.chain().map(words).fold(String::new(), |told, cause| match told {
         told if told.is_empty() => cause,
         told if told.contains(&cause) => told,
@@ -63,8 +63,19 @@ fn chain(error: &anyhow::Error) -> String {
 fn words(cause: &(dyn std::error::Error + 'static)) -> String {
     match cause.downcast_ref::<kube::Error>() {
         Some(kube::Error::Api(status)) => status.message.clone(),
-        _ => cause.to_string(),
+        _ => without_number(&cause.to_string()),
     }
+}
+
+/// Numbers of the system's errors say nothing that their words do not: `File exists (os error 17)`.
+fn without_number(text: &str) -> String {
+    const NUMBER: &str = " (os error ";
+    let mut parts = text.split(NUMBER);
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |told, part| match part.split_once(')') {
+        Some((number, rest)) if number.chars().all(|c| c.is_ascii_digit()) => told + rest,
+        _ => told + NUMBER + part,
+    })
 }
 
 fn code(error: &anyhow::Error) -> u8 {
@@ -96,5 +107,11 @@ mod tests {
         let cause = std::io::Error::other("nobody listens");
         let error = Err::<(), _>(Wordy(cause)).context("failed to plan").hint("start it").unwrap_err();
         assert_eq!(error.to_string(), "failed to plan: failed to ask: nobody listens\n  start it");
+    }
+
+    #[test]
+    fn numbers_of_errors_are_left_out() {
+        assert_eq!(without_number("a: File exists (os error 17)\n  b"), "a: File exists\n  b");
+        assert_eq!(without_number("two (os error 1), (os error 2) (os error x)"), "two, (os error x)");
     }
 }

@@ -62,7 +62,10 @@ pub fn watch(
 /// A change for people.
 pub fn told(change: &Change) -> String {
     match change {
-        Ok(swapped) => format!("{} is now decided by {}", swapped.component, swapped.now),
+        Ok(Swapped { component, before: Some(before), now }) => {
+            format!("{component} is now decided by {now}, no more by {before}")
+        }
+        Ok(Swapped { component, before: None, now }) => format!("{component} is now decided by {now}"),
         Err(refused) => format!("refused, the old policy goes on: {refused}"),
     }
 }

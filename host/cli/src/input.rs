@@ -3,11 +3,16 @@
 use std::{
     io::Read,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
-use tidepool_api::input::{self, Document, InputError};
+use serde_json::json;
+use tidepool_api::input::{self, Document, InputError, InputFault};
 
-use crate::failure::BadInput;
+use crate::{
+    failure::{BAD_INPUT, BadInput},
+    output,
+};
 
 /// Largest file that is read. A TidbCluster has some KiB.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -20,11 +25,29 @@ pub fn read(files: &[PathBuf]) -> anyhow::Result<Vec<Document>> {
     judged(files)?.map_err(|faults| refused(&faults).into())
 }
 
-/// As [`read`], with the faults as they are.
+/// As [`read`], for those who may want JSON: then the faults go to standard output, and the answer is how to exit.
 ///
 /// # Errors
-/// When a file cannot be read.
-pub fn judged(files: &[PathBuf]) -> anyhow::Result<Result<Vec<Document>, InputError>> {
+/// As [`read`].
+pub fn read_for(files: &[PathBuf], json: bool) -> anyhow::Result<Result<Vec<Document>, ExitCode>> {
+    match judged(files)? {
+        Ok(documents) => Ok(Ok(documents)),
+        Err(faults) if json => {
+            let error = |f: &InputFault| {
+                let (origin, fault) = (&f.origin, &f.fault);
+                json!({
+                    "file": origin.file, "document": origin.document, "field": fault.field, "type": fault.kind.name(),
+                    "message": fault.message,
+                })
+            };
+            output::json(&json!({"errors": faults.0.iter().map(error).collect::<Vec<_>>()}))?;
+            Ok(Err(ExitCode::from(BAD_INPUT)))
+        }
+        Err(faults) => Err(refused(&faults).into()),
+    }
+}
+
+fn judged(files: &[PathBuf]) -> anyhow::Result<Result<Vec<Document>, InputError>> {
     let mut texts = Vec::with_capacity(files.len());
     for file in files {
         texts.push((name(file), text(file)?));
@@ -41,7 +64,8 @@ pub fn parse<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> anyhow:
 }
 
 fn refused(faults: &InputError) -> BadInput {
-    BadInput(format!("nothing was written, because of:\n{faults}"))
+    let lines: Vec<String> = faults.0.iter().map(|fault| format!("  {fault}")).collect();
+    BadInput(format!("the input is refused, and nothing is written\n{}", lines.join("\n")))
 }
 
 /// A file that was named and cannot be read.

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    output::start_log(cli.log);
+    output::start_log(cli.log());
     match cli.verb {
         Verb::Demo(args) => verbs::demo::run(args),
         Verb::Run(args) => verbs::run::run(args),

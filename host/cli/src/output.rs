@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 
 use comfy_table::{Table, presets::NOTHING};
 use serde::Serialize;
+use serde_json::json;
 
-use crate::args::Log;
+use crate::args::{Log, ObjectFormat};
 
 /// Sends the log to standard error.
 pub fn start_log(level: Log) {
@@ -20,6 +21,7 @@ pub fn start_log(level: Log) {
         .parse_lossy(format!("error,kube_client=off,tidepool={level},tidepool_operator={level},tidepool_policy={level},tidepool_sim={level},tidepool_pd={level}"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_target(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
@@ -33,6 +35,18 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     text(serde_json::to_string_pretty(value)?)
 }
 
+/// Prints objects as one List.
+///
+/// # Errors
+/// When standard output is gone.
+pub fn objects(items: &impl Serialize, format: ObjectFormat) -> anyhow::Result<()> {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
+    match format {
+        ObjectFormat::Json => json(&list),
+        ObjectFormat::Yaml => text(serde_saphyr::to_string(&list)?),
+    }
+}
+
 /// Prints text for people.
 ///
 /// # Errors
@@ -40,6 +54,14 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 pub fn text(text: impl AsRef<str>) -> anyhow::Result<()> {
     writeln!(std::io::stdout().lock(), "{}", text.as_ref().trim_end())?;
     Ok(())
+}
+
+/// Prints a table.
+///
+/// # Errors
+/// When standard output is gone.
+pub fn rows(table: &Table) -> anyhow::Result<()> {
+    text(table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n"))
 }
 
 /// A table without lines, as the tools of this field print them.

@@ -2,10 +2,16 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use tidepool_policy::{Cache, Registry, Runtime};
 
-use crate::{args::PolicyDirArgs, failure::Hint};
+use crate::{
+    args::PolicyDirArgs,
+    failure::{BadInput, Hint},
+};
+
+/// What to do where policies are missing.
+const HINT: &str = "name a folder of policies with --policy-dir, or build them with `make guests`";
 
 /// The folder of policies that `args` means.
 ///
@@ -19,8 +25,7 @@ pub fn directory(args: &PolicyDirArgs) -> anyhow::Result<PathBuf> {
     let beside = program.ancestors().skip(1).take(2).map(|folder| folder.join("policies"));
     match beside.into_iter().find(|folder| folder.is_dir()) {
         Some(folder) => Ok(folder),
-        None => Err(anyhow::anyhow!("no folder of policies beside {}", program.display()))
-            .hint("name one with --policy-dir, or build them with `make guests`"),
+        None => Err(anyhow::anyhow!("no folder of policies beside {}", program.display())).hint(HINT),
     }
 }
 
@@ -34,15 +39,15 @@ pub fn load(args: &PolicyDirArgs) -> anyhow::Result<Arc<Registry>> {
     let registry = Registry::new(runtime, cache(args));
     let loaded = registry
         .load_directory(&directory)
-        .with_context(|| format!("failed to read the policies in {}", directory.display()))
-        .hint("name another folder with --policy-dir, or build them with `make guests`")?;
+        .map_err(|error| BadInput(format!("failed to read the policies in {}: {error}", directory.display())))
+        .hint(HINT)?;
     let refused: Vec<String> = loaded.iter().filter_map(|file| file.as_ref().err()).map(ToString::to_string).collect();
     if !refused.is_empty() {
-        bail!("a policy is refused:\n  {}", refused.join("\n  "));
+        let files = if refused.len() == 1 { "a policy is" } else { "policies are" };
+        return Err(BadInput(format!("{files} refused:\n  {}", refused.join("\n  "))).into());
     }
     if registry.components().is_empty() {
-        return Err(anyhow::anyhow!("no policies (*.wasm) in {}", directory.display()))
-            .hint("build them with `make guests`");
+        return Err(BadInput(format!("no policies (*.wasm) in {}", directory.display()))).hint(HINT);
     }
     Ok(Arc::new(registry))
 }

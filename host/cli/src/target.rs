@@ -1,17 +1,23 @@
 //! The Kubernetes cluster that a command works on.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Args;
 use kube::{
     Client, Config,
-    config::{KubeConfigOptions, Kubeconfig},
+    config::{KubeConfigOptions, Kubeconfig, KubeconfigError},
 };
 use tidepool_pd::Http;
 use tidepool_sim::simulation::COMPONENT_ADDRESS_EXTENSION;
 
 use crate::failure::{BadInput, Hint};
+
+const NO_KUBECONFIG: &str =
+    "there is no kubeconfig ($KUBECONFIG, ~/.kube/config), and this is no pod with a service account";
 
 /// Which cluster.
 #[derive(Args, Clone, Default)]
@@ -20,7 +26,7 @@ pub struct TargetArgs {
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig
-    #[arg(long)]
+    #[arg(long, value_name = "NAME")]
     pub context: Option<String>,
     /// Reach all components (PD, TiKV, …) at this address, told apart by their Host header; a simulator's kubeconfig says it by itself
     #[arg(long, value_name = "ADDR")]
@@ -41,13 +47,16 @@ pub struct Target {
 /// When the kubeconfig is not in order or its server does not answer.
 pub async fn connect(args: &TargetArgs, user_agent: &str) -> anyhow::Result<Target> {
     let (target, url) = open(args, user_agent).await?;
-    target
-        .client
-        .apiserver_version()
-        .await
-        .with_context(|| format!("no Kubernetes API server answers at {url}"))
-        .hint("check the server in the kubeconfig, or start one with `tidepool sim serve`")?;
-    Ok(target)
+    match target.client.apiserver_version().await {
+        Ok(_) => Ok(target),
+        // What there is below says the layers of a connection; the last one says what is wrong.
+        Err(error) => Err(anyhow::anyhow!("no Kubernetes API server answers at {url}: {}", innermost(&error)))
+            .hint("check the server in the kubeconfig, or start one with `tidepool sim serve`"),
+    }
+}
+
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map(ToString::to_string).unwrap_or_default()
 }
 
 /// The same without asking; and the API server's URL.
@@ -69,15 +78,14 @@ pub async fn open(args: &TargetArgs, user_agent: &str) -> anyhow::Result<(Target
 async fn config(args: &TargetArgs) -> anyhow::Result<(Config, Option<SocketAddr>)> {
     let options = KubeConfigOptions { context: args.context.clone(), ..KubeConfigOptions::default() };
     let kubeconfig = match &args.kubeconfig {
-        Some(file) => Kubeconfig::read_from(file)
-            .map_err(|error| BadInput(format!("failed to read the kubeconfig {}: {error}", file.display())))?,
+        Some(file) => Kubeconfig::read_from(file).map_err(|error| unreadable(file, &error))?,
         None => match Kubeconfig::read() {
             Ok(kubeconfig) => kubeconfig,
             Err(error) if std::env::var_os("KUBECONFIG").is_some_and(|files| !files.is_empty()) => {
                 return Err(BadInput(format!("failed to read the kubeconfig that $KUBECONFIG names: {error}")).into());
             }
             Err(_) => {
-                let config = Config::incluster().context("found no kubeconfig and no service account of a pod");
+                let config = Config::incluster().map_err(|_| BadInput(NO_KUBECONFIG.to_owned()));
                 return Ok((config.hint("name a kubeconfig with --kubeconfig")?, None));
             }
         },
@@ -87,6 +95,14 @@ async fn config(args: &TargetArgs) -> anyhow::Result<(Config, Option<SocketAddr>
         .await
         .map_err(|error| BadInput(format!("the kubeconfig is not in order: {error}")))?;
     Ok((config, extension))
+}
+
+fn unreadable(file: &Path, error: &KubeconfigError) -> BadInput {
+    let why = match error {
+        KubeconfigError::ReadConfig(error, _) => error.to_string(),
+        other => other.to_string(),
+    };
+    BadInput(format!("failed to read the kubeconfig {}: {why}", file.display()))
 }
 
 /// What a simulator wrote into its kubeconfig for us.

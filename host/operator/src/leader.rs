@@ -59,10 +59,17 @@ impl Candidate {
 
     /// Waits until this instance holds the lease.
     pub async fn acquire(&mut self) {
+        let mut told = None;
         loop {
             match self.try_in_time().await {
                 Ok(true) => return,
-                Ok(false) => {}
+                Ok(false) => {
+                    let holder = self.seen.as_ref().map(|(holder, ..)| holder.clone());
+                    if holder != told {
+                        tracing::info!(lease = self.config.name, holder, "another instance leads; this one waits");
+                        told = holder;
+                    }
+                }
                 Err(error) => tracing::warn!(%error, lease = self.config.name, "failed to ask for the lease"),
             }
             tokio::time::sleep(Duration::from_secs(RETRY_SECONDS)).await;

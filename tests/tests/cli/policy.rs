@@ -68,7 +68,7 @@ fn a_folder_without_policies_says_how_to_get_them() {
     fs::create_dir(folder.path().join("none")).expect("a folder");
     for directory in ["none", "absent"] {
         let ended = tidepool(&folder, &["demo", "--exit-when-ready", "--policy-dir", directory]);
-        assert_ne!(ended.code, Some(0));
+        assert_eq!(ended.code, Some(2));
         assert!(ended.err.contains(directory) && ended.err.contains("make guests"), "{}", ended.err);
     }
 }
@@ -81,6 +81,6 @@ fn a_refused_policy_fails_the_start() {
     fs::write(policies_folder.join("pd.wasm"), policies::bytes("pd")).expect("written");
     fs::write(policies_folder.join("tidb.wasm"), "broken").expect("written");
     let ended = tidepool(&folder, &["demo", "--exit-when-ready", "--policy-dir", "policies"]);
-    assert_ne!(ended.code, Some(0));
+    assert_eq!(ended.code, Some(2));
     assert!(ended.err.contains("tidb.wasm") && ended.err.contains("not a WebAssembly component"), "{}", ended.err);
 }

@@ -94,6 +94,15 @@ fn a_file_without_records_is_bad_input() {
 }
 
 #[test]
+fn files_without_a_record_are_bad_input() {
+    let folder = folder();
+    fs::write(folder.path().join("empty.jsonl"), "").expect("written");
+    let ended = tidepool(&folder, &["replay", "empty.jsonl"]);
+    assert_eq!(ended.code, Some(2), "{}", ended.err);
+    assert!(ended.err.contains("none of the files has a record"), "{}", ended.err);
+}
+
+#[test]
 fn what_a_demo_records_replays_the_same() {
     let folder = folder();
     let minimal = repository("examples/minimal.yaml").to_string_lossy().into_owned();

@@ -50,6 +50,20 @@ fn render_of_a_refused_cluster_prints_its_errors() {
 }
 
 #[test]
+fn programs_get_the_faults_of_the_input_as_json() {
+    let folder = folder();
+    let file = repository("examples/invalid/bad-toml.yaml").to_string_lossy().into_owned();
+    for verb in [&["plan"][..], &["render"], &["demo", "--exit-when-ready"]] {
+        let ended = tidepool(&folder, &[verb, &["-o", "json", "-f", &file]].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(2), ""), "{verb:?}");
+        let errors: Value = serde_json::from_str(&ended.out).expect("JSON");
+        let error = &errors["errors"][0];
+        assert_eq!((&error["file"], &error["document"]), (&file.as_str().into(), &1.into()), "{verb:?}");
+        assert_eq!(error["field"], "spec.tikv.config", "{verb:?}");
+    }
+}
+
+#[test]
 fn plan_from_nothing_shows_the_first_round() {
     let folder = folder();
     let ended = tidepool(&folder, &["plan", "-f", &basic()]);
@@ -59,7 +73,7 @@ fn plan_from_nothing_shows_the_first_round() {
     }
     let ended = tidepool(&folder, &["plan", "-o", "json", "-f", &basic()]);
     let plan: Value = serde_json::from_str(&ended.out).expect("JSON");
-    let first = &plan["components"][0];
+    let first = &plan["clusters"][0]["components"][0];
     assert_eq!(first["component"], "discovery");
     assert!(first["changes"].as_array().is_some_and(|changes| changes.len() == 5), "{first}");
 }

@@ -2,6 +2,7 @@
 
 use std::{fs, net::TcpListener, os::unix::fs::symlink, time::Duration};
 
+use serde_json::Value;
 use tidepool_tests::program::{self, Running};
 
 use crate::{folder, left_in, repository, tidepool};
@@ -91,6 +92,20 @@ fn a_cluster_that_is_not_ready_in_time_is_told_with_its_reasons() {
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     for text in ["not Ready within 10 s", "default/basic: PDUnhealthy", "pd waits: "] {
         assert!(ended.err.contains(text), "{text}: {}", ended.err);
+    }
+}
+
+#[test]
+fn how_a_demo_ended_is_told_to_programs() {
+    let folder = folder();
+    for (timeout, ready, code) in [("10", false, 1), ("600", true, 0)] {
+        let ended = tidepool(&folder, &["demo", "--exit-when-ready", "-o", "json", "--timeout", timeout]);
+        assert_eq!(ended.code, Some(code), "{}", ended.err);
+        let result: Value = serde_json::from_str(&ended.out).expect("JSON");
+        assert_eq!((&result["ready"], &result["clusters"][0]["ready"]), (&ready.into(), &ready.into()));
+        let waiting = result["clusters"][0]["waiting"].as_array().expect("a list");
+        assert_eq!(waiting.is_empty(), ready, "{waiting:?}");
+        assert!(waiting.iter().all(|on| on["component"].is_string() && on["reason"].is_string()), "{waiting:?}");
     }
 }
 

@@ -81,6 +81,7 @@ fn a_kubeconfig_to_nowhere_is_said_plainly() {
     let ended = tidepool(&folder, &["run", "--kubeconfig", "nowhere"]);
     assert_eq!(ended.code, Some(1), "{}", ended.err);
     assert!(ended.err.contains("127.0.0.1:1") && ended.err.contains("check the server"), "{}", ended.err);
+    assert!(!ended.err.contains("ServiceError"), "layers of the client are of no use: {}", ended.err);
 }
 
 #[test]

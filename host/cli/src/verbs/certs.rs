@@ -6,12 +6,13 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use clap::Args;
+use serde_json::Value;
 use tidepool_api::TidbCluster;
 use tidepool_sim::authority::{self, Authority, AuthorityError, Validity};
 
 use crate::{
+    args::ObjectFormat,
     documents,
     failure::{BadInput, Hint},
     input, output,
@@ -48,8 +49,8 @@ pub struct CertsArgs {
     #[arg(short, long, default_value = "default")]
     namespace: String,
     /// As what
-    #[arg(short = 'o', long = "output", value_enum, default_value = "yaml")]
-    format: CertsFormat,
+    #[arg(short = 'o', long = "output", value_enum, default_value = "yaml", value_name = "FORMAT")]
+    format: ObjectFormat,
     /// The authority's certificate (PEM); a new authority without
     #[arg(long, value_name = "FILE", requires = "ca_key")]
     ca_cert: Option<PathBuf>,
@@ -67,17 +68,10 @@ pub struct CertsArgs {
     ca_days: u32,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum CertsFormat {
-    /// One List as JSON
-    Json,
-    /// One List as YAML
-    Yaml,
-}
-
 /// Prints the List.
 pub fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
     let documents = input::read(&args.files)?;
+    documents::some_cluster(&documents)?;
     let authority = authority(&args)?;
     let mut items: Vec<Value> = Vec::new();
     for value in documents::cluster_objects(&documents) {
@@ -96,11 +90,7 @@ pub fn run(args: CertsArgs) -> anyhow::Result<ExitCode> {
     if !items.is_empty() && args.ca_cert.is_none() && !args.with_ca {
         eprintln!("signed by a new authority, whose key is not kept; --with-ca prints it too");
     }
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    match args.format {
-        CertsFormat::Json => output::json(&list)?,
-        CertsFormat::Yaml => output::text(serde_saphyr::to_string(&list)?)?,
-    }
+    output::objects(&items, args.format)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -9,7 +9,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
+use serde_json::{Value, json};
 use tidepool_api::input::Document;
+use tidepool_model::WaitingOn;
 use tidepool_operator::{ClusterKey, ClusterProgress, Config, Executor, Operator, Progress};
 use tidepool_policy::Registry;
 use tidepool_sim::{
@@ -19,12 +21,12 @@ use tidepool_sim::{
 use tokio::sync::mpsc;
 
 use crate::{
-    args::PolicyDirArgs,
+    args::{Format, OutputArgs, PolicyDirArgs},
     certificates, documents,
     failure::{Hint, LISTEN_HINT, NOT_REACHED},
     folder::{self, Change},
     follow::{self, Follow},
-    input, policies, runtime,
+    input, output, policies, runtime,
     verbs::sim::{WorldArgs, start, write_kubeconfig},
 };
 
@@ -53,7 +55,7 @@ pub struct DemoArgs {
     /// The demo's clock; by default virtual with --exit-when-ready, real without
     #[arg(long, value_enum)]
     time: Option<Time>,
-    /// Where the API server listens, in real time
+    /// Where the API server listens, in real time; PD, TiKV and TiDB get the port after it, if it is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:16443")]
     listen: SocketAddr,
     /// Where the kubeconfig is written, in real time
@@ -66,6 +68,8 @@ pub struct DemoArgs {
     policies: PolicyDirArgs,
     #[command(flatten)]
     world: WorldArgs,
+    #[command(flatten)]
+    output: OutputArgs,
 }
 
 /// Which clock.
@@ -79,8 +83,13 @@ enum Time {
 
 /// Runs the demo.
 pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
-    let documents =
-        if args.files.is_empty() { input::parse([("examples/basic.yaml", BASIC)])? } else { input::read(&args.files)? };
+    let documents = match args.files.as_slice() {
+        [] => input::parse([("examples/basic.yaml", BASIC)])?,
+        files => match input::read_for(files, args.output.format == Format::Json)? {
+            Ok(documents) => documents,
+            Err(code) => return Ok(code),
+        },
+    };
     documents::some_cluster(&documents)?;
     let registry = policies::load(&args.policies)?;
     let virtual_time = args.time.unwrap_or(if args.exit_when_ready { Time::Virtual } else { Time::Real });
@@ -135,6 +144,16 @@ enum End {
     Ready,
     TimedOut,
     Interrupted,
+}
+
+impl End {
+    fn code(&self, args: &DemoArgs) -> ExitCode {
+        match self {
+            Self::Ready => ExitCode::SUCCESS,
+            Self::Interrupted if !args.exit_when_ready => ExitCode::SUCCESS,
+            Self::Interrupted | Self::TimedOut => ExitCode::from(NOT_REACHED),
+        }
+    }
 }
 
 impl Session {
@@ -193,17 +212,18 @@ impl Session {
             }
         };
         follow.end();
+        let last = progress.borrow().clone();
         if matches!(end, End::TimedOut) {
-            eprintln!("not Ready within {} s:\n{}", args.timeout, reasons(&wanted, &progress.borrow()));
+            eprintln!("not Ready within {} s:\n{}", args.timeout, reasons(&wanted, &last));
         }
+        let result = as_json(&wanted, &last, self.clock.now_ms() - started_ms);
         let _ = stop.send(());
         let _ = working.await;
         self.simulation.shutdown().await;
-        Ok(match end {
-            End::Ready => ExitCode::SUCCESS,
-            End::Interrupted if !args.exit_when_ready => ExitCode::SUCCESS,
-            End::Interrupted | End::TimedOut => ExitCode::from(NOT_REACHED),
-        })
+        if args.output.format == Format::Json {
+            output::json(&result)?;
+        }
+        Ok(end.code(args))
     }
 
     /// Writes the documents, with certificates for clusters that want TLS and brought none.
@@ -268,6 +288,27 @@ fn reasons(wanted: &[(String, String)], all: &Progress) -> String {
         }
     }
     lines.join("\n")
+}
+
+/// How it ended.
+fn as_json(wanted: &[(String, String)], all: &Progress, simulated_ms: u64) -> Value {
+    let cluster = |cluster: &(String, String)| {
+        let found = find(cluster, all);
+        let ready = found.and_then(|found| found.ready.clone()).unwrap_or_default();
+        let waiting = |on: &WaitingOn, component: &str| {
+            let mut entry = json!(on);
+            entry["component"] = component.into();
+            entry
+        };
+        let components = found.iter().flat_map(|found| &found.components);
+        let waiting = components.flat_map(|c| c.waiting.iter().map(|on| waiting(on, &c.component)));
+        json!({
+            "cluster": format!("{}/{}", cluster.0, cluster.1), "ready": ready.ready, "reason": ready.reason,
+            "message": ready.message, "waiting": waiting.collect::<Vec<_>>(),
+        })
+    };
+    let clusters: Vec<Value> = wanted.iter().map(cluster).collect();
+    json!({"ready": all_ready(wanted, all), "seconds": simulated_ms as f64 / 1000.0, "clusters": clusters})
 }
 
 fn hints(args: &DemoArgs, policies: &std::path::Path, documents: &[Document]) -> String {

@@ -67,7 +67,10 @@ fn describe(surface: &Surface, descriptor: &Descriptor, digest: &str, bytes: u64
         format!("Digest:     {digest}"),
         format!("Size:       {}", output::bytes(bytes)),
         format!("After:      {}", list(after.iter().cloned())),
-        format!("Reads:      {}", list(watches.iter().map(|w| format!("{} ({:?})", w.kind, w.of)))),
+        format!(
+            "Reads:      {}",
+            list(watches.iter().map(|w| format!("{} ({})", w.kind, format!("{:?}", w.of).to_lowercase())))
+        ),
         format!("Pods:       {}", pods.as_deref().unwrap_or("-")),
         format!("PD:         {}", list(pd.iter().map(|read| format!("{read:?}").to_lowercase()))),
         format!("Probes:     {}", list(probes.iter().map(|p| format!("GET :{}{}", p.port, p.path)))),
@@ -79,7 +82,9 @@ fn describe(surface: &Surface, descriptor: &Descriptor, digest: &str, bytes: u64
     for (title, interfaces) in [("Imports:", &surface.imports), ("Exports:", &surface.exports)] {
         lines.push(title.to_owned());
         for (interface, functions) in interfaces {
-            lines.push(format!("  {interface}  {}", functions.join(" ")));
+            let functions = functions.iter().map(|function| function.trim_start_matches("[method]"));
+            lines.push(format!("  {interface}"));
+            lines.extend(functions.map(|function| format!("    {function}")));
         }
     }
     lines.join("\n")

@@ -3,19 +3,23 @@
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use clap::Args;
+use serde_json::Value;
 use tidepool_operator::{Settings, render};
 
 use crate::{
-    args::PolicyDirArgs,
-    documents,
-    failure::{BAD_INPUT, BadInput},
-    input, output, policies,
+    args::{ObjectFormat, PolicyDirArgs},
+    documents, input, output, policies,
 };
+
+const EXAMPLES: &str = "\
+Examples:
+  tidepool render -f my.yaml -n tidb               as `kubectl apply -f -` takes it
+  tidepool render -f my.yaml -o json | jq -r '.items[] | .kind + \"/\" + .metadata.name'";
 
 /// Arguments of `tidepool render`.
 #[derive(Args)]
+#[command(after_help = EXAMPLES)]
 pub struct RenderArgs {
     /// TidbClusters (YAML, `-` for standard input); other objects in the file are left alone
     #[arg(short = 'f', long = "file", value_name = "FILE", required = true)]
@@ -23,31 +27,18 @@ pub struct RenderArgs {
     /// Namespace of clusters that name none
     #[arg(short, long, default_value = "default")]
     namespace: String,
-    /// As what
-    #[arg(short = 'o', long = "output", value_enum, default_value = "yaml")]
-    format: RenderFormat,
+    /// As what; as JSON, faults of the input too: `{"errors": [{"field", "type", "message"}]}`
+    #[arg(short = 'o', long = "output", value_enum, default_value = "yaml", value_name = "FORMAT")]
+    format: ObjectFormat,
     #[command(flatten)]
     policies: PolicyDirArgs,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RenderFormat {
-    /// One List as JSON; faults of the input as `{"errors": [{"field", "type", "message"}]}`
-    Json,
-    /// One List as YAML
-    Yaml,
-}
-
 /// Prints the List.
 pub fn run(args: RenderArgs) -> anyhow::Result<ExitCode> {
-    let documents = match input::judged(&args.files)? {
+    let documents = match input::read_for(&args.files, args.format == ObjectFormat::Json)? {
         Ok(documents) => documents,
-        Err(faults) if args.format == RenderFormat::Json => {
-            let error = |f: &tidepool_api::input::InputFault| json!({"field": f.fault.field, "type": f.fault.kind.name(), "message": f.fault.message});
-            output::json(&json!({"errors": faults.0.iter().map(error).collect::<Vec<_>>()}))?;
-            return Ok(ExitCode::from(BAD_INPUT));
-        }
-        Err(faults) => return Err(BadInput(faults.to_string()).into()),
+        Err(code) => return Ok(code),
     };
     documents::some_cluster(&documents)?;
     let registry = policies::load(&args.policies)?;
@@ -60,10 +51,6 @@ pub fn run(args: RenderArgs) -> anyhow::Result<ExitCode> {
         let objects = render(&*registry, &Settings::default(), cluster);
         items.extend(objects.with_context(|| format!("failed to render TidbCluster {name}"))?);
     }
-    let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-    match args.format {
-        RenderFormat::Json => output::json(&list)?,
-        RenderFormat::Yaml => output::text(serde_saphyr::to_string(&list)?)?,
-    }
+    output::objects(&items, args.format)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -73,6 +73,11 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<ExitCode> {
     for file in &args.files {
         replay_file(file, &registry, args.any_digest, &mut rows)?;
     }
+    if rows.is_empty() {
+        return Err(
+            BadInput("none of the files has a record; `--record-dir` of demo and run writes them".into()).into()
+        );
+    }
     print(&rows, args.output.format)?;
     let good = rows.iter().all(|row| row.result == Verdict::Same);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(NOT_REACHED) })
@@ -122,7 +127,8 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
         return output::json(&rows);
     }
     let mut table = output::table(&["file", "line", "cluster", "component", "result"]);
-    for row in rows {
+    // Of hundreds that are the same, one that is not would not be seen.
+    for row in rows.iter().filter(|row| row.result != Verdict::Same) {
         let result = match row.result {
             Verdict::Same => "same",
             Verdict::Different => "different",
@@ -133,7 +139,9 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
         };
         table.add_row([&row.file, &row.line.to_string(), &row.cluster, &row.component, result]);
     }
-    output::text(table.to_string())?;
+    if !table.is_empty() {
+        output::rows(&table)?;
+    }
     for row in rows.iter().filter(|row| !row.diff.is_empty()) {
         output::text(format!(
             "\n{}, line {}, {} of {}:\n{}",
@@ -141,5 +149,5 @@ fn print(rows: &[Row], format: Format) -> anyhow::Result<()> {
         ))?;
     }
     let same = rows.iter().filter(|row| row.result == Verdict::Same).count();
-    output::text(format!("{same} of {} decisions replayed the same", rows.len()))
+    output::text(format!("{same} of {} decisions are the same again", rows.len()))
 }

@@ -11,7 +11,9 @@ use tokio::sync::mpsc;
 use crate::{
     args::PolicyDirArgs,
     failure::{Hint, LISTEN_HINT},
-    folder, policies, runtime,
+    folder,
+    follow::Follow,
+    policies, runtime,
     target::{self, TargetArgs},
 };
 
@@ -20,9 +22,9 @@ const LEASE_NAME: &str = "tidepool-operator";
 const EXAMPLES: &str = "\
 Examples:
   tidepool run                          inside Kubernetes, as its service account
-  tidepool run --kubeconfig K           outside, for example against `tidepool sim serve --write-kubeconfig K`
+  tidepool run --kubeconfig K           outside; `tidepool sim serve --write-kubeconfig K` is a cluster
   tidepool run -n tidb --record-dir R   one namespace; each decision to R, for `tidepool replay`
-  curl http://127.0.0.1:8080/metrics    rounds, decisions, what is waited for; also /healthz and /readyz";
+  curl http://127.0.0.1:8080/metrics    rounds, decisions, waits; also /healthz and /readyz";
 
 /// Arguments of `tidepool run`.
 #[derive(Args)]
@@ -33,7 +35,7 @@ pub struct RunArgs {
     #[command(flatten)]
     policies: PolicyDirArgs,
     /// The only namespace to look at; all without
-    #[arg(short, long)]
+    #[arg(short, long, value_name = "NAME")]
     namespace: Option<String>,
     /// Serve metrics, health and readiness here
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -42,10 +44,10 @@ pub struct RunArgs {
     #[arg(long)]
     no_leader_election: bool,
     /// Namespace of the leader's lease
-    #[arg(long, default_value = "default", env = "POD_NAMESPACE")]
+    #[arg(long, value_name = "NAMESPACE", default_value = "default", env = "POD_NAMESPACE")]
     lease_namespace: String,
     /// Name of this instance
-    #[arg(long, env = "POD_NAME")]
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
     identity: Option<String>,
     /// Write each decision to files in this folder, for `tidepool replay`
     #[arg(long, value_name = "DIR")]
@@ -79,18 +81,28 @@ pub fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
         if let Some(address) = operator.listen().await.hint(LISTEN_HINT)? {
             eprintln!("metrics and health at http://{address}");
         }
-        let follow = async {
+        let refusals = async {
             while let Some(change) = changes.recv().await {
-                eprintln!("{}", folder::told(&change));
+                // The operator itself tells of a swap.
                 if let Err(refused) = &change {
+                    tracing::warn!("{}", folder::told(&change));
                     operator.tell_refused(refused).await;
                 }
             }
             // Without a watch of the folder the policies stay as they are, and so does the operator.
             std::future::pending::<()>().await
         };
+        let follow = async {
+            let (mut progress, mut follow) = (operator.progress(), Follow::in_log());
+            while progress.changed().await.is_ok() {
+                let all = progress.borrow_and_update().clone();
+                follow.show(&all);
+            }
+            std::future::pending::<()>().await
+        };
         tokio::select! {
             ended = operator.run(runtime::interrupted()) => ended.context("the operator stopped")?,
+            () = refusals => {}
             () = follow => {}
         }
         Ok(ExitCode::SUCCESS)

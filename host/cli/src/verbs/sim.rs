@@ -43,7 +43,7 @@ Examples:
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 struct ServeArgs {
-    /// Where the API server listens
+    /// Where the API server listens; PD, TiKV and TiDB get the port after it, if it is free
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:6443")]
     listen: SocketAddr,
     /// Write a kubeconfig for it to this file
@@ -60,10 +60,10 @@ struct ServeArgs {
 #[derive(Args, Clone)]
 pub struct WorldArgs {
     /// Seed of all randomness
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
     pub seed: u64,
     /// Number of simulated nodes
-    #[arg(long, default_value_t = NodesOptions::default().count)]
+    #[arg(long, value_name = "NUMBER", default_value_t = NodesOptions::default().count)]
     pub nodes: usize,
     /// Write each mutating request to this file, one JSON object a line
     #[arg(long, value_name = "FILE")]
@@ -107,7 +107,7 @@ async fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let served = simulation.serve(args.listen).await.hint(LISTEN_HINT)?;
     if let Some(file) = &args.write_kubeconfig {
         write_kubeconfig(file, &served.kubeconfig())?;
-        eprintln!("export KUBECONFIG={}", file.display());
+        eprintln!("export KUBECONFIG={}", std::path::absolute(file).unwrap_or_else(|_| file.clone()).display());
     }
     eprintln!("Kubernetes API at http://{}", served.api);
     if let Some(components) = served.components {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     args::{Format, OutputArgs, PolicyDirArgs},
-    output, policies,
+    failure, output, policies,
 };
 
 /// Arguments of `tidepool version`.
@@ -29,19 +29,19 @@ pub fn run(args: VersionArgs) -> anyhow::Result<ExitCode> {
             json!({"component": policy.descriptor().component, "version": policy.descriptor().version, "digest": policy.digest()})
         });
         output::json(&json!({"version": env!("CARGO_PKG_VERSION"), "policies": rows.collect::<Vec<_>>()}))?;
-        return Ok(ExitCode::SUCCESS);
-    }
-    output::text(format!("tidepool {}", env!("CARGO_PKG_VERSION")))?;
-    match loaded {
-        Ok(_) => {
+    } else {
+        output::text(format!("tidepool {}", env!("CARGO_PKG_VERSION")))?;
+        if !policies.is_empty() {
             let mut table = output::table(&["policy", "version", "digest"]);
             for policy in policies {
                 let descriptor = policy.descriptor();
                 table.add_row([&descriptor.component, &descriptor.version, policy.digest()]);
             }
-            output::text(table.to_string())?;
+            output::rows(&table)?;
         }
-        Err(error) => eprintln!("no policies: {error:#}"),
+    }
+    if let Err(error) = loaded {
+        eprintln!("no policies: {}", failure::chain(&error));
     }
     Ok(ExitCode::SUCCESS)
 }
