@@ -36,6 +36,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &
         status.failure_members.clear();
         return Ok(Step::Done);
     }
+    say_who_is_missing(world, status, plan);
     if limit == 0 || !needed(world, status) {
         return Ok(Step::Done);
     }
@@ -65,12 +66,22 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &
 
 /// Every pod that the spec asks for runs a healthy member again: those that failover added are not needed any more.
 fn recovered(world: &World<'_>, status: &PdStatus) -> bool {
-    let well = |ordinal: i32| {
-        let pod = world.pod_name(ordinal);
-        world.pod(&pod).is_some_and(|row| row.ready)
-            && members::in_pod(&status.members, &pod).is_some_and(|member| member.health)
-    };
+    let well = |ordinal: i32| is_well(world, status, &world.pod_name(ordinal));
     !status.failure_members.is_empty() && (0..world.spec.replicas).all(well)
+}
+
+fn is_well(world: &World<'_>, status: &PdStatus, pod: &str) -> bool {
+    world.pod(pod).is_some_and(|row| row.ready)
+        && members::in_pod(&status.members, pod).is_some_and(|member| member.health)
+}
+
+/// Says why there is a member more than the spec asks for: the one that comes in the place of a lost one is not well yet.
+fn say_who_is_missing(world: &World<'_>, status: &PdStatus, plan: &mut Plan) {
+    let replaced = status.failure_members.iter().filter(|(_, failed)| failed.member_deleted);
+    for (name, failed) in replaced.filter(|(_, failed)| !is_well(world, status, &failed.pod_name)) {
+        let message = format!("the member that comes in the place of {name} is not well yet; until then one more runs");
+        plan.wait(wait::on(Reason::Failover, wait::pod(&failed.pod_name), message));
+    }
 }
 
 /// A member is missing or down while nothing else changes their number, or a replacement has begun.
@@ -170,16 +181,14 @@ fn replace(
 }
 
 /// Deletes the volumes that the lost member had, and the pod as long as it uses them; true once they are gone. Later
-/// volumes of the same names belong to the new member and are not touched.
+/// volumes of the same names belong to the new member and are not touched. The volumes go first: a pod that is made anew
+/// before they are marked as going would start on them. Whether the pod seems to serve says nothing, for one that stands
+/// still is ready as far as Kubernetes can tell, and so is the one that would come after it.
 fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: &mut Plan) -> Result<bool, Failure> {
     let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, &failed.pod_name)?;
     let old: Vec<&Live> = claims.iter().filter(|claim| is_of(failed, claim.uid())).collect();
     let Some(first) = old.first() else { return Ok(true) };
-    // A pod that seems to serve was cut off from PD and does not know yet: when it starts again it does, and fails.
-    let serves = world.pod(&failed.pod_name).is_some_and(|pod| pod.ready);
-    for claim in old.iter().filter(|claim| !serves && !claim.deleting()) {
-        claims::delete(plan, claim);
-    }
+    old.iter().filter(|claim| !claim.deleting()).for_each(|claim| claims::delete(plan, claim));
     if let Some(pod) = world.live_pod(&failed.pod_name)?.filter(|pod| !pod.deleting()) {
         plan.delete(pod_reference(&failed.pod_name), pod.unchanged());
     }

@@ -19,6 +19,10 @@ use crate::{
 /// A read is tried this often: once for each member of a usual PD.
 const READ_TRIES_MAX: usize = 3;
 
+/// A read meets silence at most this often. One member that stands still is stepped over that way, for the next
+/// connection leads to another; a PD of which nobody answers costs a read two timeouts and not three.
+const SILENT_TRIES_MAX: usize = 2;
+
 /// What a proxy on the way answers when nobody listened.
 const BAD_GATEWAY: u16 = 502;
 
@@ -74,8 +78,8 @@ impl HttpPd {
         self.first.call(API_V1, method, path, body).await
     }
 
-    /// A read. Where nobody listened it is tried again: the Service may have chosen a member that is only starting, or
-    /// gone, and chooses again for the next connection.
+    /// A read. Where nobody listened, or somebody who does not answer, it is tried again: the Service may have chosen a
+    /// member that is only starting, gone, or stands still, and chooses again for the next connection.
     async fn get(&self, path: &str) -> Result<Reply, Error> {
         self.get_at(API_V1, path).await
     }
@@ -83,9 +87,12 @@ impl HttpPd {
     async fn get_at(&self, api: &str, path: &str) -> Result<Reply, Error> {
         let places = std::iter::once(&self.first).chain(&*self.others).cycle();
         let mut last = self.first.call(api, Method::GET, path, Bytes::new()).await;
+        let mut silent = 0;
         for place in places.skip(1).take(READ_TRIES_MAX - 1) {
+            silent += usize::from(matches!(last, Err(Error::Timeout { .. })));
             match last {
                 Err(Error::Transport { .. }) | Ok(Reply { status: BAD_GATEWAY, .. }) => {}
+                Err(Error::Timeout { .. }) if silent < SILENT_TRIES_MAX => {}
                 answer => return answer,
             }
             last = place.call(api, Method::GET, path, Bytes::new()).await;

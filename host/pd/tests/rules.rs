@@ -188,10 +188,31 @@ async fn labels_and_settings_take_only_200() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pd_that_does_not_answer_times_out() {
-    let service = tower::service_fn(|_: Request<Full<Bytes>>| async {
-        std::future::pending::<Result<Response<Full<Bytes>>, Infallible>>().await
-    });
-    let pd = HttpPd::new(Http::over(service), "http://basic-pd.tidb:2379");
-    assert_eq!(pd.members().await.expect_err("silent").category(), "timeout");
+async fn a_member_that_stands_still_is_stepped_over_and_a_silent_pd_costs_two_timeouts() {
+    let asked = Arc::new(Mutex::new(0));
+    let pd = |silent: fn(usize) -> bool| {
+        let asked = asked.clone();
+        let service = tower::service_fn(move |_: Request<Full<Bytes>>| {
+            let nth = {
+                let mut asked = asked.lock().expect("not poisoned");
+                *asked += 1;
+                *asked
+            };
+            async move {
+                if silent(nth) {
+                    std::future::pending::<()>().await;
+                }
+                let response = Response::builder().status(200).body(Full::new(Bytes::from("{}"))).expect("a response");
+                Ok::<_, Infallible>(response)
+            }
+        });
+        HttpPd::new(Http::over(service), "http://basic-pd.tidb:2379")
+    };
+    let start = tokio::time::Instant::now();
+    pd(|nth| nth == 1).cluster().await.expect("the next one answers");
+    assert_eq!(start.elapsed().as_secs(), 5);
+    *asked.lock().expect("not poisoned") = 0;
+    let start = tokio::time::Instant::now();
+    assert_eq!(pd(|_| true).members().await.expect_err("silent").category(), "timeout");
+    assert_eq!((start.elapsed().as_secs(), *asked.lock().expect("not poisoned")), (10, 2));
 }

@@ -113,7 +113,7 @@ fn claim(step: Step<'_>, found: &mut Found) {
     let user = before.all("pods").find(|pod| {
         text(&pod["metadata"]["namespace"]) == entry.namespace && claims(pod).any(|name| name == entry.name)
     });
-    if user.is_some_and(|pod| lost_member(before, pod)) {
+    if user.is_some_and(|pod| lost_member(before, pod, claim)) {
         return;
     }
     if !is_marked(claim) && !allowed {
@@ -145,15 +145,15 @@ fn wanted(before: &State, claim: &Value, found: &mut Found) {
     }
 }
 
-/// PD, which has a leader, lists no member in the pod, and the pod does not serve or was another member.
-fn lost_member(before: &State, pod: &Value) -> bool {
+/// PD, which has a leader, lists no member in the pod, and the pod does not serve, or pod or claim was another member's.
+fn lost_member(before: &State, pod: &Value, claim: &Value) -> bool {
     let pd = before.cluster_of(pod).and_then(|cluster| before.pd_of_cluster(cluster));
     let listed = |pd: &super::state::Pd| {
         pd.members.iter().any(|member| member.leader) && pd.member(text(&pod["metadata"]["name"])).is_none()
     };
-    let was = pod["metadata"]["labels"][MEMBER_ID].as_str();
     let gone = |id: &str| pd.is_some_and(|pd| !pd.members.iter().any(|member| member.id.to_string() == id));
-    component(pod) == "pd" && (was.is_some_and(gone) || !is_ready(pod)) && pd.is_some_and(listed)
+    let was = |object: &Value| object["metadata"]["labels"][MEMBER_ID].as_str().is_some_and(gone);
+    component(pod) == "pd" && (was(pod) || was(claim) || !is_ready(pod)) && pd.is_some_and(listed)
 }
 
 /// S11: never from Retain to Delete unless the spec says so.

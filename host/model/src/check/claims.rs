@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidepool_api::{
-    labels::{MEMBER_ID, PVC_DEFER_DELETING},
+    labels::{CLUSTER_ID, MEMBER_ID, PVC_DEFER_DELETING},
     quantity,
 };
 
@@ -56,7 +56,7 @@ fn refusal(
         return Ok(Some("its uid is not the one that was seen".into()));
     }
     let pods = facts.objects("v1", "Pod")?;
-    if component(&claim) == "pd" && lost_member(facts, &pods, &target.name)? {
+    if component(&claim) == "pd" && lost_member(facts, &pods, &claim)? {
         return Ok(None);
     }
     // Marked as that of a pod that was scaled in, it goes before a new pod takes the name (S13), whatever the spec says
@@ -81,16 +81,39 @@ fn refusal(
     Ok(None)
 }
 
-/// The claim's pod is there, and PD, which has a leader, lists no member in it: its data is that of a member that was
-/// removed, with which no member can start any more. Such a pod does not serve, or is known as a member that PD does
-/// not have: one that stands still, or was removed while it ran, stays ready as far as Kubernetes can tell.
-fn lost_member(facts: &dyn Facts, pods: &[Arc<Object>], claim: &str) -> Result<bool, Unknown> {
+/// PD, which has a leader, lists no member in the claim's pod: what is on the claim is that of a member that was removed,
+/// with which no member can start any more. That it is, and not that of one that is about to join, its label says, or
+/// that of its pod: the id of a member that PD does not have. A pod that does not serve is as good, unless PD waits for a
+/// member to start, which has no name yet. Readiness proves nothing: a pod that stands still is ready.
+fn lost_member(facts: &dyn Facts, pods: &[Arc<Object>], claim: &Object) -> Result<bool, Unknown> {
     let members = facts.pd().members.as_ref().map_err(Clone::clone)?;
-    let led = members.iter().any(|member| member.leader);
-    let Some(pod) = pods.iter().find(|pod| mounts(pod, claim)) else { return Ok(false) };
-    let removed = pod.labels.get(MEMBER_ID).is_some_and(|id| !members.iter().any(|member| member.id == *id));
-    let listed = members.iter().any(|member| pod_of(&member.name) == pod.head.name);
-    Ok(led && !listed && (removed || !is_ready(pod)))
+    let pod = pods.iter().find(|pod| mounts(pod, &claim.head.name));
+    let name = match pod {
+        Some(pod) => pod.head.name.clone(),
+        // Nobody uses the claim; its StatefulSet is about to make the pod that would.
+        None => match owner(facts, &claim.head.name)? {
+            Some((true, name)) => name,
+            _ => return Ok(false),
+        },
+    };
+    let listed = members.iter().any(|member| pod_of(&member.name) == name);
+    if listed || !members.iter().any(|member| member.leader) || of_another_cluster(facts, claim)? {
+        return Ok(false);
+    }
+    let removed = |object: &Object| {
+        object.labels.get(MEMBER_ID).is_some_and(|id| !members.iter().any(|member| member.id == *id))
+    };
+    let joining = members.iter().any(|member| member.name.is_empty());
+    Ok(removed(claim) || pod.is_some_and(|pod| removed(pod) || (!joining && !is_ready(pod))))
+}
+
+/// The claim is known as one of another PD cluster than that which answers: what that one lists says nothing about it.
+fn of_another_cluster(facts: &dyn Facts, claim: &Object) -> Result<bool, Unknown> {
+    let Some(label) = claim.labels.get(CLUSTER_ID).filter(|id| !id.is_empty()) else { return Ok(false) };
+    let document = facts.pd().documents.get("cluster").ok_or(Unknown::NotRequested)?;
+    let document = document.as_ref().map_err(Clone::clone)?;
+    let cluster: Value = serde_json::from_str(document.get()).map_err(|error| Unknown::Failed(error.to_string()))?;
+    Ok(cluster["id"].to_string().trim_matches('"') != label)
 }
 
 fn mounts(pod: &Object, claim: &str) -> bool {

@@ -330,10 +330,42 @@ fn s10_the_volume_of_a_removed_pd_member_goes_under_its_pod() {
     assert_eq!(world.broken(&delete), ["S10"], "it serves");
     pod(&mut world, |pod| pod["status"]["conditions"] = json!([]));
     assert_eq!(world.broken(&delete), [""; 0]);
+    world.members().push(PdMember { name: String::new(), ..member(7) });
+    assert_eq!(world.broken(&delete), ["S10"], "PD waits for a member to start, and this may be the one");
+    world.members().pop();
     world.members()[0].leader = false;
     assert_eq!(world.broken(&delete), ["S10"], "PD has no leader to say so");
     world.pd.members = Err(Unknown::NotSynced);
     assert_eq!(world.broken(&delete), ["S33"]);
+}
+
+#[test]
+fn s10_a_claim_itself_says_whose_data_it_has() {
+    let mut world = World::new(3, 3);
+    world.objects.push(claim("pd", 2));
+    let delete =
+        plan([Action::Delete { target: reference("PersistentVolumeClaim", "pd-c-pd-2"), expect: uid("claim-2") }]);
+    let label = |world: &mut World, key: &str, value: &str| {
+        let claim = world.objects.iter_mut().find(|o| o["metadata"]["name"] == "pd-c-pd-2").unwrap();
+        claim["metadata"]["labels"][format!("tidb.pingcap.com/{key}")] = value.into();
+    };
+    label(&mut world, "member-id", "2");
+    assert_eq!(world.broken(&delete), ["S10"], "PD has the member");
+    world.members().retain(|member| member.name != "c-pd-2");
+    assert_eq!(world.broken(&delete), [""; 0], "the pod that is there is ready, and made anew: it has no label");
+    world.objects.retain(|o| o["metadata"]["name"] != "c-pd-2");
+    assert_eq!(world.broken(&delete), [""; 0], "the pod is being made");
+    let sets = world.objects.iter_mut().find(|o| o["kind"] == "StatefulSet" && o["metadata"]["name"] == "c-pd");
+    sets.unwrap()["spec"]["replicas"] = 2.into();
+    assert_eq!(world.broken(&delete), ["S10"], "nobody wants the pod: the spec says what becomes of the claim");
+    world.objects.iter_mut().find(|o| o["metadata"]["name"] == "c-pd").unwrap()["spec"]["replicas"] = 3.into();
+    label(&mut world, "cluster-id", "7");
+    assert_eq!(world.broken(&delete), ["S33"], "whether it is this cluster's is not known");
+    for (id, broken) in [("8", vec!["S10"]), ("7", vec![])] {
+        let document = serde_json::value::RawValue::from_string(format!("{{\"id\": {id}}}")).unwrap();
+        world.pd.documents.insert("cluster".to_owned(), Ok(document));
+        assert_eq!(world.broken(&delete), broken, "PD is cluster {id}");
+    }
 }
 
 #[test]

@@ -96,6 +96,10 @@ impl Process {
 
     /// Moves as far as it can at `now`.
     pub fn step(&mut self, world: &mut World, now: u64) -> Progress {
+        // Whatever it was about to do, it stands still.
+        if world.faults.pod(&self.launch.pod).silent {
+            return Progress::default();
+        }
         if let Some(message) = world.faults.pod(&self.launch.pod).crash.clone()
             && !matches!(self.state, State::Failing { .. } | State::Script { .. } | State::Stopping)
         {
