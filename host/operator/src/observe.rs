@@ -17,7 +17,7 @@ use tidepool_model::{
     plan::ObjectRef,
     snapshot::{Object, Objects, PdView, PodPhase, ProbeAnswer},
 };
-use tidepool_pd::{Error, Pd};
+use tidepool_pd::{Error, Pd, Service};
 
 mod network;
 
@@ -189,20 +189,14 @@ async fn read_services(pd: &dyn Pd) -> Documents {
 }
 
 async fn read_service(pd: &dyn Pd, service: &str) -> Documents {
-    let members = pd.service_members(service).await.map_err(unknown);
-    // PD looks for a primary for seconds before it says that there is none; where nobody runs, nobody acts.
-    let some = members.as_ref().is_ok_and(|members| members.get().starts_with('['));
-    let primary = match (&members, some) {
-        (_, true) => pd.service_primary(service).await.map_err(unknown),
-        (Ok(_), false) => Ok(no_primary()),
-        (Err(why), false) => Err(why.clone()),
+    let (members, primary) = match pd.service(service).await {
+        Ok(Service { members, primary }) => (Ok(members), primary.map_err(unknown)),
+        Err(error) => {
+            let why = unknown(error);
+            (Err(why.clone()), Err(why))
+        }
     };
     vec![(members_document(service), members), (primary_document(service), primary)]
-}
-
-/// PD's own JSON for "there is none".
-fn no_primary() -> Box<RawValue> {
-    serde_json::value::to_raw_value("").unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 fn not_requested<T>() -> Known<T> {

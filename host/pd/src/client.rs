@@ -9,7 +9,7 @@ use serde_json::{Value, json, value::RawValue};
 use tidepool_model::snapshot::{PdMember, Store};
 
 use crate::{
-    Answer, Pd,
+    Answer, Pd, Service,
     error::Error,
     http::Http,
     read::{self, EVICT_LEADER},
@@ -132,6 +132,18 @@ impl HttpPd {
         }
         let config: EvictLeaderConfig = self.read(&format!("scheduler-config/{EVICT_LEADER}/list")).await?;
         Ok(read::evicting_by_config(&config))
+    }
+
+    async fn service_members(&self, service: &str) -> Result<Box<RawValue>, Error> {
+        let reply = self.get_at(API_V2, &format!("ms/members/{}", segment(service))).await?;
+        // A PD that runs its services itself says so; one that is too old for the question has no JSON to give.
+        let reply = if reply.status == NOT_FOUND { reply } else { reply.ok()? };
+        Ok(read::one_line(reply.decode()?))
+    }
+
+    async fn service_primary(&self, service: &str) -> Result<Box<RawValue>, Error> {
+        let reply = self.get_at(API_V2, &format!("ms/primary/{}", segment(service))).await?;
+        Ok(read::one_line(reply.ok()?.decode()?))
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Reply, Error> {
@@ -259,19 +271,15 @@ impl Pd for HttpPd {
         Box::pin(async move { Ok(read::one_line(self.read("cluster").await?)) })
     }
 
-    fn service_members<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>> {
+    fn service<'a>(&'a self, service: &'a str) -> Answer<'a, Service> {
         Box::pin(async move {
-            let reply = self.get_at(API_V2, &format!("ms/members/{}", segment(service))).await?;
-            // A PD that runs its services itself says so; one that is too old for the question has no JSON to give.
-            let reply = if reply.status == NOT_FOUND { reply } else { reply.ok()? };
-            Ok(read::one_line(reply.decode()?))
-        })
-    }
-
-    fn service_primary<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>> {
-        Box::pin(async move {
-            let reply = self.get_at(API_V2, &format!("ms/primary/{}", segment(service))).await?;
-            Ok(read::one_line(reply.ok()?.decode()?))
+            let members = self.service_members(service).await?;
+            // PD looks for a primary for seconds before it says that there is none; where nobody runs, nobody acts.
+            let primary = match read::lists_somebody(&members) {
+                true => self.service_primary(service).await,
+                false => Ok(read::nobody()),
+            };
+            Ok(Service { members, primary })
         })
     }
 

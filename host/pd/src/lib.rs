@@ -25,6 +25,15 @@ pub use http::{BoxError, Broken, Http};
 /// The answer to one question, when it comes.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
 
+/// A service of PD that may run apart from it, in PD's own JSON.
+#[derive(Debug)]
+pub struct Service {
+    /// A list of members, `null` for none, or what a PD says that runs its services itself.
+    pub members: Box<RawValue>,
+    /// Address of the member that acts: a text, empty while there is none. The members may be known where this is not.
+    pub primary: Result<Box<RawValue>, Error>,
+}
+
 /// One cluster's PD.
 pub trait Pd: Send + Sync {
     /// Members with their health and who leads, ordered by id. None leads while PD says that it has no leader.
@@ -42,12 +51,8 @@ pub trait Pd: Send + Sync {
     /// The cluster's id, in PD's own JSON.
     fn cluster(&self) -> Answer<'_, Box<RawValue>>;
 
-    /// Who runs a service of PD (`tso`, `scheduling`) apart from it, in PD's own JSON: a list of members, `null` for none,
-    /// or what a PD says that runs its services itself.
-    fn service_members<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>>;
-
-    /// Address of the member of a service that acts, in PD's own JSON: a text, empty while there is none.
-    fn service_primary<'a>(&'a self, service: &'a str) -> Answer<'a, Box<RawValue>>;
+    /// Who runs a service of PD (`tso`, `scheduling`) apart from it, and who of them acts.
+    fn service<'a>(&'a self, service: &'a str) -> Answer<'a, Service>;
 
     /// Asks PD to hand leadership to the member named `to`. Whether it did shows the next read of the members.
     fn transfer_leader<'a>(&'a self, to: &'a str) -> Answer<'a, ()>;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use tidepool_model::snapshot::{PdMember, Store, StoreRow, StoreState};
 
@@ -59,6 +59,16 @@ pub fn stores(body: &[u8], evicting: &BTreeSet<u64>) -> Result<Vec<Store>, serde
 pub fn one_line(json: Box<RawValue>) -> Box<RawValue> {
     let text = json.get().replace(['\n', '\r'], " ");
     RawValue::from_string(text).unwrap_or(json)
+}
+
+/// Whether PD's list of a service's members names one. What a PD says that runs the service itself is no list.
+pub fn lists_somebody(members: &RawValue) -> bool {
+    serde_json::from_str::<Vec<IgnoredAny>>(members.get()).is_ok_and(|list| !list.is_empty())
+}
+
+/// PD's own JSON for the address of nobody.
+pub fn nobody() -> Box<RawValue> {
+    serde_json::value::to_raw_value("").unwrap_or_else(|_| RawValue::NULL.to_owned())
 }
 
 fn row(info: StoreInfo, evicting: &BTreeSet<u64>) -> StoreRow {

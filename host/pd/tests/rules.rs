@@ -74,15 +74,30 @@ async fn a_failed_read_is_an_error_and_never_an_empty_list() {
 }
 
 #[tokio::test]
-async fn services_apart_are_listed_and_a_pd_that_runs_them_itself_says_so() {
+async fn services_apart_are_listed_with_who_acts() {
     let played = play(&[
         ("GET /pd/api/v2/ms/members/tso", 200, TSO_MEMBERS),
         ("GET /pd/api/v2/ms/primary/tso", 200, TSO_PRIMARY),
-        ("GET /pd/api/v2/ms/members/tso", 404, RUNS_THEM_ITSELF),
+        ("GET /pd/api/v2/ms/members/tso", 200, TSO_MEMBERS),
+        ("GET /pd/api/v2/ms/primary/tso", 404, RUNS_THEM_ITSELF),
     ]);
-    assert_eq!(played.pd.service_members("tso").await.expect("members").get(), TSO_MEMBERS);
-    assert_eq!(played.pd.service_primary("tso").await.expect("a primary").get(), TSO_PRIMARY);
-    assert_eq!(played.pd.service_members("tso").await.expect("an answer").get(), RUNS_THEM_ITSELF);
+    let service = played.pd.service("tso").await.expect("members");
+    assert_eq!((service.members.get(), service.primary.expect("a primary").get()), (TSO_MEMBERS, TSO_PRIMARY));
+    played.pd.service("tso").await.expect("members").primary.expect_err("nobody's address");
+}
+
+/// PD would look for a primary for seconds.
+#[tokio::test]
+async fn where_nobody_runs_a_service_nobody_is_asked_who_acts() {
+    let played = play(&[
+        ("GET /pd/api/v2/ms/members/tso", 404, RUNS_THEM_ITSELF),
+        ("GET /pd/api/v2/ms/members/tso", 200, "null"),
+        ("GET /pd/api/v2/ms/members/tso", 200, "[]"),
+    ]);
+    for said in [RUNS_THEM_ITSELF, "null", "[]"] {
+        let service = played.pd.service("tso").await.expect("an answer");
+        assert_eq!((service.members.get(), service.primary.expect("known").get()), (said, "\"\""));
+    }
 }
 
 #[tokio::test]
@@ -90,12 +105,10 @@ async fn a_pd_that_cannot_say_who_runs_its_services_is_an_error() {
     let played = play(&[
         ("GET /pd/api/v2/ms/members/tso", 404, "404 page not found\n"),
         ("GET /pd/api/v2/ms/members/tso", 503, "\"[PD:server:ErrLeaderNil]leader is nil\""),
-        ("GET /pd/api/v2/ms/primary/tso", 404, RUNS_THEM_ITSELF),
     ]);
     for _ in 0..2 {
-        played.pd.service_members("tso").await.expect_err("too old to know, and without a leader");
+        played.pd.service("tso").await.expect_err("too old to know, and without a leader");
     }
-    played.pd.service_primary("tso").await.expect_err("nobody's address");
 }
 
 #[tokio::test]
