@@ -6,7 +6,7 @@ use tidepool_sdk::{
     api::{
         Component,
         conditions::{self, READY},
-        status::ClusterCondition,
+        status::{ClusterCondition, Phase},
     },
     time,
 };
@@ -41,51 +41,59 @@ pub fn judge(world: &World<'_>, plan: &mut Plan) -> Result<(), Failure> {
 }
 
 /// What spec and status say, and, where that is "ready", what the pods themselves say (S29). What was known once and
-/// cannot be read any more is not ready either.
+/// was not, or could not be, read again is not ready either, and neither is what is just being changed.
 fn ready(world: &World<'_>) -> ClusterCondition {
     let condition = conditions::ready(world.cluster);
     if condition.status != "True" {
         return condition;
     }
-    if let Some(component) = unknown(world) {
-        return ClusterCondition {
-            condition_type: READY.to_owned(),
-            status: "False".to_owned(),
-            reason: "Unknown".to_owned(),
-            message: format!("PD does not say how {} is", component.name()),
-            ..ClusterCondition::default()
-        };
-    }
-    let unready = wanted(world).find(|component| ready_pods(world, *component) < desired(world, *component));
-    match unready {
+    match unknown(world).or_else(|| changing(world)).or_else(|| unready(world)) {
         None => condition,
-        Some(component) => ClusterCondition {
+        Some((reason, message)) => ClusterCondition {
             condition_type: READY.to_owned(),
             status: "False".to_owned(),
-            reason: "PodsNotReady".to_owned(),
-            message: format!(
-                "{} of {} pods of {} are ready",
-                ready_pods(world, component),
-                desired(world, component),
-                component.name()
-            ),
+            reason: reason.to_owned(),
+            message,
             ..ClusterCondition::default()
         },
     }
 }
 
-/// A component whose part of the status is older than this round: PD was asked about it, and did not say.
-fn unknown(world: &World<'_>) -> Option<Component> {
-    let cluster = world.cluster;
-    let status = cluster.status.as_ref()?;
-    let synced = |component: &Component| match component {
-        Component::Pd => status.pd.as_ref().is_none_or(|pd| pd.synced),
-        Component::Tikv => status.tikv.as_ref().is_none_or(|tikv| tikv.synced),
-        _ => true,
+/// Pods are being replaced, added or taken away.
+fn changing(world: &World<'_>) -> Option<(&'static str, String)> {
+    let change = |component: Component| {
+        let phase = world.cluster.common_status(component)?.phase.as_str();
+        let (reason, what) = match phase {
+            Phase::UPGRADE => ("Upgrading", "replaced"),
+            Phase::SCALE => ("Scaling", "added or taken away"),
+            _ => return None,
+        };
+        Some((reason, format!("pods of {} are being {what}", component.name())))
     };
-    [Component::Pd, Component::Tikv]
-        .into_iter()
-        .find(|component| cluster.component(*component).is_some() && !synced(component))
+    wanted(world).find_map(change)
+}
+
+/// Fewer pods than wanted are ready.
+fn unready(world: &World<'_>) -> Option<(&'static str, String)> {
+    let short = wanted(world).find(|component| ready_pods(world, *component) < desired(world, *component))?;
+    let (ready, desired) = (ready_pods(world, short), desired(world, short));
+    Some(("PodsNotReady", format!("{ready} of {desired} pods of {} are ready", short.name())))
+}
+
+/// A component whose part of the status is older than this round: an earlier component held it back, or PD was asked
+/// about it and did not say.
+fn unknown(world: &World<'_>) -> Option<(&'static str, String)> {
+    let status = world.cluster.status.as_ref()?;
+    let silent = match (&status.pd, &status.tikv) {
+        (Some(pd), _) if !pd.synced && world.cluster.component(Component::Pd).is_some() => Some(Component::Pd),
+        (_, Some(tikv)) if !tikv.synced && world.cluster.component(Component::Tikv).is_some() => Some(Component::Tikv),
+        _ => None,
+    };
+    if let Some(component) = silent {
+        return Some(("Unknown", format!("PD does not say how {} is", component.name())));
+    }
+    let held = status.held.first()?;
+    Some(("Unknown", format!("how {held} is was not looked at: an earlier component holds it back")))
 }
 
 /// The components that the spec has. PD's services count while PD does not run them itself.

@@ -159,3 +159,14 @@ fn ready_says_what_component_and_pods_say() {
     world.status["tikv"]["stores"]["4"]["state"] = "Down".into();
     assert_eq!(world.ready()["reason"], "TiKVStoreNotUp");
 }
+
+#[test]
+fn what_changes_or_was_not_looked_at_is_not_ready() {
+    for (phase, reason) in [("Upgrade", "Upgrading"), ("Scale", "Scaling"), ("Normal", "Ready")] {
+        let mut world = World::at_rest();
+        world.status["tikv"]["phase"] = phase.into();
+        assert_eq!(world.ready()["reason"], reason);
+        world.status["held"] = json!(["tikv"]);
+        assert_eq!(world.ready()["status"], "False", "{phase}, and held back");
+    }
+}

@@ -4,16 +4,19 @@
 //! the pod starts anew and joins as another member. One more member runs until all are well again. One failover at a
 //! time, and none that PD's own list of members does not bear out.
 
+use serde_json::json;
 use tidepool_sdk::{
-    EventType, Failure, Plan, PodPhase,
+    EventType, Failure, Plan, PodPhase, WaitingOn,
     api::{
-        Component, names,
+        Component,
+        labels::MEMBER_ID,
+        names,
         status::{PdFailureMember, PdMember, PdStatus},
     },
     claims,
     flow::Step,
     live::{Live, LiveSet},
-    time,
+    rollout, time,
     wait::{self, Reason},
     world::pod_reference,
 };
@@ -119,8 +122,7 @@ fn mark(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &mut Plan
         let pod = pod_of(&member.name).to_owned();
         let due = since.saturating_add(world.settings.failover_period_seconds.saturating_mul(1000));
         if world.snapshot.now_ms() < due {
-            let message = format!("member {} is not healthy; it is replaced if it stays so", member.name);
-            plan.wait(wait::until(Reason::Failover, wait::pd_member(&member.name), message, due));
+            plan.wait(patience(world, set, status, (&member.name, &pod), due)?);
             continue;
         }
         // A pod that has no node yet says nothing about its member, and a second one would find no node either.
@@ -143,6 +145,23 @@ fn mark(world: &World<'_>, set: &LiveSet, status: &mut PdStatus, plan: &mut Plan
         return Ok(Step::Wait);
     }
     Ok(Step::Done)
+}
+
+/// Waits for a member to be healthy before it is replaced. One that an upgrade restarts has not failed.
+fn patience(
+    world: &World<'_>,
+    set: &LiveSet,
+    status: &PdStatus,
+    (member, pod): (&str, &str),
+    due: u64,
+) -> Result<WaitingOn, Failure> {
+    let restarts = rollout::restarts(world, set, &status.common.phase, pod)?;
+    let (reason, what) = match restarts {
+        true => (Reason::Upgrading, "restarts with the new template and is not healthy yet"),
+        false => (Reason::Failover, "is not healthy"),
+    };
+    let message = format!("member {member} {what}; it is replaced if it stays so");
+    Ok(wait::until(reason, wait::pd_member(member), message, due))
 }
 
 /// Replaces a marked member: out of PD first, then its volumes and pod.
@@ -188,6 +207,9 @@ fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: 
     let claims = claims::of_pod(world.snapshot, watch::CLAIM, set, &failed.pod_name)?;
     let old: Vec<&Live> = claims.iter().filter(|claim| is_of(failed, claim.uid())).collect();
     let Some(first) = old.first() else { return Ok(true) };
+    if world.pod(&failed.pod_name).is_some_and(|pod| pod.ready) && name(&old, failed, plan) {
+        return Ok(false);
+    }
     old.iter().filter(|claim| !claim.deleting()).for_each(|claim| claims::delete(plan, claim));
     if let Some(pod) = world.live_pod(&failed.pod_name)?.filter(|pod| !pod.deleting()) {
         plan.delete(pod_reference(&failed.pod_name), pod.unchanged());
@@ -195,6 +217,21 @@ fn start_anew(world: &World<'_>, set: &LiveSet, failed: &PdFailureMember, plan: 
     let message = format!("the volumes of the lost member in {} are being deleted", failed.pod_name);
     plan.wait(wait::on(Reason::ClaimNotReady, format!("persistentvolumeclaim/{}", first.name()), message));
     Ok(false)
+}
+
+/// Writes on the volumes whose they were, where that is not known yet: under a pod that seems to serve the host lets only
+/// those go that say so. True if something was written.
+fn name(claims: &[&Live], failed: &PdFailureMember, plan: &mut Plan) -> bool {
+    let nameless = claims.iter().filter(|claim| !claim.deleting() && claim.label(MEMBER_ID).is_none_or(str::is_empty));
+    let mut written = false;
+    for claim in nameless {
+        let patch = json!({"metadata": {"labels": {MEMBER_ID: failed.member_id}}});
+        plan.merge_patch(claims::reference(claim), patch, claim.unchanged());
+        let message = format!("{} is marked as that of the lost member {}", claim.name(), failed.member_id);
+        plan.wait(wait::on(Reason::ClaimNotReady, format!("persistentvolumeclaim/{}", claim.name()), message));
+        written = true;
+    }
+    written
 }
 
 fn is_of(failed: &PdFailureMember, uid: &str) -> bool {

@@ -3,7 +3,7 @@
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use tidepool_sdk::{
-    Failure, Plan, PodRow,
+    Failure, Plan, PodRow, WaitingOn,
     api::{
         Component,
         labels::{FORCE_UPGRADE, PD_CHECK_QUORUM},
@@ -102,8 +102,12 @@ fn may_restart(
     false
 }
 
-/// Gives all pods the new template at once, if PD does not serve anyway and the user says so or has only one member. The
-/// number of replicas does not change with it. True if it was so.
+/// Gives pods the new template at once, without waiting for their members, if PD does not serve anyway and the user says so
+/// or has only one member. True if it was so.
+///
+/// Only pods that are not ready are taken down that way. A PD that does not answer is unknown and not gone: it may have a
+/// quorum that only the operator does not see, and then a pod that serves is part of it (safety rule S33). The number of
+/// replicas does not change with it.
 ///
 /// # Errors
 /// When the StatefulSet does not serialise.
@@ -116,14 +120,42 @@ pub fn force(
 ) -> Result<bool, Failure> {
     let asked = world.cluster.annotation(FORCE_UPGRADE) == Some("true");
     let alone = set.replicas() < 2 && status.peer_members.is_empty();
-    if status.synced || !(asked || alone) || !apply::pod_spec_differs(set, wanted) {
+    if status.synced || !(asked || alone) {
         return Ok(false);
+    }
+    let lowest = lowest_down(world, set);
+    let upgrades = status.common.phase == Phase::UPGRADE;
+    let behind = upgrades && set.partition().is_some_and(|partition| lowest < partition);
+    if !apply::pod_spec_differs(set, wanted) && !behind {
+        return Ok(false);
+    }
+    if lowest >= set.replicas() {
+        if asked {
+            plan.wait(refused(&world.pod_name(set.replicas() - 1)));
+        }
+        return Ok(asked);
     }
     Phase::UPGRADE.clone_into(&mut status.common.phase);
     wanted.spec.get_or_insert_default().replicas = Some(set.replicas());
-    rollout::roll_down_to(wanted, 0);
+    rollout::roll_down_to(wanted, lowest);
     apply::stateful_set(plan, set, wanted, world.generation())?;
     let message = "PD does not serve: its pods get the new template without waiting for their members";
     plan.wait(wait::on(Reason::PdUnavailable, wait::stateful_set(set.0.name()), message));
     Ok(true)
+}
+
+/// The lowest ordinal from which on no pod is ready: so far down a rolling update takes nobody from PD.
+fn lowest_down(world: &World<'_>, set: &LiveSet) -> i32 {
+    let ready = |ordinal: &i32| world.pod(&world.pod_name(*ordinal)).is_some_and(|pod| pod.ready);
+    slots::present(set.replicas()).into_iter().rfind(ready).map_or(0, |highest| highest + 1)
+}
+
+/// Why an upgrade is not forced, and what somebody can do.
+fn refused(pod: &str) -> WaitingOn {
+    let message = format!(
+        "the upgrade is not forced: PD does not answer, but pod {pod}, which would be the first to go, is ready, and PD may \
+         have a quorum that only the operator does not reach. If {pod} hangs, delete it: as soon as PD answers, or {pod} is \
+         not ready, the upgrade goes on"
+    );
+    wait::on(Reason::Manual, wait::pod(pod), message)
 }

@@ -167,6 +167,10 @@ impl LiveSet {
     /// Whether a change of the StatefulSet has not reached every pod, given the revisions of its pods.
     pub fn upgrading<'a>(&self, pod_revisions: impl IntoIterator<Item = Option<&'a str>>) -> bool {
         let (current, update) = self.revisions();
+        // The controller has made pods and not said of what revision: a set that is new upgrades nothing.
+        if update.is_empty() {
+            return false;
+        }
         if current != update || (!self.observed() && self.replicas() == self.0.number("/status/replicas") as i32) {
             return true;
         }

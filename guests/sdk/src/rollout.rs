@@ -46,6 +46,19 @@ pub fn progress(snapshot: &Snapshot, watch: u32, set: &LiveSet, pod: &str, ordin
     })
 }
 
+/// Whether an upgrade has taken the pod of this name down or made it anew: what is wrong with it then began with that.
+/// `phase` is that of the component.
+///
+/// # Errors
+/// When the host could not read pods.
+pub fn restarts(world: &World<'_>, set: &LiveSet, phase: &str, pod: &str) -> Result<bool, Failure> {
+    if phase != Phase::UPGRADE {
+        return Ok(false);
+    }
+    let Some(row) = world.pod(pod) else { return Ok(true) };
+    Ok(progress(world.snapshot, watch::POD, set, pod, row.ordinal)? != Progress::Old)
+}
+
 /// What a pod with the new template still lacks before the next one may go; none if it is ready for long enough.
 pub fn lacks(cluster: &TidbCluster, component: Component, pod: &PodRow, now_ms: u64) -> Option<WaitingOn> {
     let name = &pod.name;

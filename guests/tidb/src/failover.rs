@@ -2,10 +2,10 @@
 //! the spec asks for are well again.
 
 use tidepool_sdk::{
-    EventType, Failure, Plan,
+    EventType, Failure, Plan, WaitingOn,
     api::status::{TidbFailureMember, TidbStatus},
     live::LiveSet,
-    slots, time,
+    rollout, slots, time,
     wait::{self, Reason},
 };
 
@@ -32,7 +32,7 @@ pub fn failover(world: &World<'_>, set: &LiveSet, status: &mut TidbStatus, plan:
     let healthy = |pod: &str| status.members.get(pod).is_some_and(|member| member.health);
     let still: Vec<String> = status.failure_members.keys().filter(|pod| !healthy(pod)).cloned().collect();
     status.failure_members.retain(|pod, _| still.contains(pod));
-    record(world, status, plan)
+    record(world, set, status, plan)
 }
 
 /// Failover's own pods do not count.
@@ -45,7 +45,7 @@ fn recovered(world: &World<'_>, status: &TidbStatus) -> bool {
 }
 
 /// Records the first server that has been unhealthy for too long; one in a pass.
-fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result<(), Failure> {
+fn record(world: &World<'_>, set: &LiveSet, status: &mut TidbStatus, plan: &mut Plan) -> Result<(), Failure> {
     let limit = usize::try_from(world.spec.max_failover_count.unwrap_or_default()).unwrap_or_default();
     if limit == 0 {
         return Ok(());
@@ -61,7 +61,7 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
         // Only where somebody is unhealthy does the decision depend on the time.
         let now = world.snapshot.now_ms();
         if now <= deadline {
-            plan.wait(wait::until(Reason::Failover, wait::pod(&name), format!("{name} does not answer"), deadline));
+            plan.wait(patience(world, set, status, &name, deadline)?);
             continue;
         }
         if status.failure_members.len() >= limit {
@@ -79,4 +79,21 @@ fn record(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result
         return Ok(());
     }
     Ok(())
+}
+
+/// Waits for a server to answer before it is replaced. One that an upgrade restarts has not failed.
+fn patience(
+    world: &World<'_>,
+    set: &LiveSet,
+    status: &TidbStatus,
+    name: &str,
+    deadline: u64,
+) -> Result<WaitingOn, Failure> {
+    let restarts = rollout::restarts(world, set, &status.common.phase, name)?;
+    Ok(if restarts {
+        let message = format!("{name} restarts with the new template and does not answer yet");
+        wait::until(Reason::Upgrading, wait::pod(name), message, deadline)
+    } else {
+        wait::until(Reason::Failover, wait::pod(name), format!("{name} does not answer"), deadline)
+    })
 }

@@ -33,7 +33,8 @@ pub fn observe(world: &World<'_>) -> Result<TidbStatus, Failure> {
     let Some(set) = &world.set else { return Ok(status) };
     status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
     if status.common.phase != Phase::SUSPEND {
-        status.common.phase = phase(world, set, &status)?.to_owned();
+        let before = std::mem::take(&mut status.common.phase);
+        status.common.phase = phase(world, set, &status, &before)?.to_owned();
     }
     status.members = members(world, set, &status)?;
     set.image(TIDB).clone_into(&mut status.image);
@@ -48,12 +49,15 @@ pub fn replicas(world: &World<'_>, status: &TidbStatus) -> i32 {
     world.spec.replicas.saturating_add(failed)
 }
 
-fn phase(world: &World<'_>, set: &LiveSet, status: &TidbStatus) -> Result<&'static str, Failure> {
+fn phase(world: &World<'_>, set: &LiveSet, status: &TidbStatus, before: &str) -> Result<&'static str, Failure> {
     let revisions = world.snapshot.labels(watch::POD, CONTROLLER_REVISION_HASH)?;
+    let rolls = set.upgrading(revisions.iter().map(Option::as_deref));
+    // The upgrade is over when the last server that it restarted serves.
+    let last = before == Phase::UPGRADE && !world.pods.iter().all(|pod| pod.ready && world.serves(&pod.name));
     let upgrades = |component| world.cluster.common_status(component).is_some_and(|s| s.phase == Phase::UPGRADE);
     Ok(if replicas(world, status) != set.replicas() {
         Phase::SCALE
-    } else if set.upgrading(revisions.iter().map(Option::as_deref)) && !UPGRADE_BEFORE.into_iter().any(upgrades) {
+    } else if (rolls || last) && !UPGRADE_BEFORE.into_iter().any(upgrades) {
         Phase::UPGRADE
     } else {
         Phase::NORMAL

@@ -42,6 +42,9 @@ object! {
         "conditions" => conditions: Vec<ClusterCondition> { nullable() },
         /// What the operator waits for now.
         "waiting" => waiting: Vec<Waiting>,
+        /// Components that were not looked at in the last round, since an earlier one held them back: what the status says of
+        /// them is older.
+        "held" => held: Vec<String>,
         /// Digest of the policy that decides, by component.
         "policies" => policies: BTreeMap<String, String>,
     }

@@ -20,6 +20,7 @@ use tidepool_model::{
 use tidepool_pd::{Error, Pd, Service};
 
 mod network;
+mod silence;
 
 pub use self::network::Network;
 use crate::{

@@ -123,6 +123,9 @@ impl Engine {
                 round.steps.push(Step::held(&policy));
                 continue;
             }
+            if sees_the_whole(policy.descriptor()) {
+                round.tell_held();
+            }
             let snapshot = self.observe(&round, policy.descriptor()).await; // observe (cluster)
             let decision = self.decide(&round, policy.clone(), &snapshot).await; // decide (pure), record
             let verdict = self.check(&round, policy.clone(), &snapshot, decision).await; // check (pure)
@@ -308,8 +311,8 @@ struct Outcomes {
     plan: Option<Plan>,
 }
 
-/// A policy that states the cluster's conditions judges the whole. It is asked also when the round was held up, for a
-/// cluster that is held up must not go on calling itself ready (S29).
+/// A policy that states the cluster's conditions judges the whole. It is asked also when the round was held up, and told who
+/// was held back, for a cluster that is held up must not go on calling itself ready (S29).
 fn sees_the_whole(descriptor: &Descriptor) -> bool {
     descriptor.status.iter().any(|key| key == "conditions")
 }

@@ -106,6 +106,12 @@ fn same_wait(old: &Value, wait: &Wait) -> bool {
         && old["subject"] == json!(wait.on.subject)
 }
 
+/// Writes `held`: the components of which the status tells something that was not looked at in this round.
+pub fn set_held(status: &mut Value, components: &[&str]) {
+    let observed: Vec<&&str> = components.iter().filter(|component| status[**component].is_object()).collect();
+    set_or_remove(status, "held", json!(observed));
+}
+
 /// Writes `policies`: the digest that decides, by component.
 pub fn set_policies(status: &mut Value, digests: &BTreeMap<String, String>) {
     set_or_remove(status, "policies", json!(digests));
@@ -212,6 +218,15 @@ mod tests {
         assert_eq!(status, before);
         set_reconciled(&mut status, &[], 8000);
         assert_eq!(status["conditions"][1]["status"], "True");
+    }
+
+    #[test]
+    fn what_was_held_back_is_told_where_there_is_something_old_to_believe() {
+        let mut status = json!({"tikv": {"phase": "Normal"}});
+        set_held(&mut status, &["tikv", "tidb"]);
+        assert_eq!(status["held"], json!(["tikv"]));
+        set_held(&mut status, &[]);
+        assert_eq!(status, json!({"tikv": {"phase": "Normal"}}));
     }
 
     #[test]

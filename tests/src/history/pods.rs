@@ -99,7 +99,9 @@ impl Pods {
             ("tidb", false) => server(before, pod, found),
             _ => {}
         }
-        if !removed {
+        // A pod of PD that is no member of it, such as one that comes in the place of a lost member, is missed by nobody.
+        let counts = component(pod) != "pd" || pd.member(text(&pod["metadata"]["name"])).is_some();
+        if !removed && counts {
             self.down.insert(key(pod), kind);
         }
     }

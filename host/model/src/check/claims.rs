@@ -100,9 +100,8 @@ fn lost_member(facts: &dyn Facts, pods: &[Arc<Object>], claim: &Object) -> Resul
     if listed || !members.iter().any(|member| member.leader) || of_another_cluster(facts, claim)? {
         return Ok(false);
     }
-    let removed = |object: &Object| {
-        object.labels.get(MEMBER_ID).is_some_and(|id| !members.iter().any(|member| member.id == *id))
-    };
+    let removed =
+        |object: &Object| object.labels.get(MEMBER_ID).is_some_and(|id| !members.iter().any(|member| member.id == *id));
     let joining = members.iter().any(|member| member.name.is_empty());
     Ok(removed(claim) || pod.is_some_and(|pod| removed(pod) || (!joining && !is_ready(pod))))
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::Method;
 use tidepool_pd::{Error, Http, HttpPd, Place};
 
+use super::silence::Silence;
 use crate::{
     cluster::{Cluster, PdPlace},
     identity::Identities,
@@ -21,13 +22,14 @@ pub struct Network {
     http: Http,
     store: Arc<Store>,
     identities: Arc<Identities>,
+    silence: Arc<Silence>,
 }
 
 impl Network {
     /// Asks as `config` says, about pods that `store` has.
     pub fn of(config: &Config, store: Arc<Store>) -> Self {
         let identities = Identities::new(config.client.clone(), config.http.clone(), config.now_ms.clone());
-        Self { http: config.http.clone(), store, identities: Arc::new(identities) }
+        Self { http: config.http.clone(), store, identities: Arc::new(identities), silence: Arc::default() }
     }
 
     /// The cluster's PD; none where its address is not known from names alone.
@@ -37,7 +39,8 @@ impl Network {
     pub async fn pd_of(&self, cluster: &Cluster) -> Result<Option<HttpPd>, Error> {
         let Some(place) = cluster.pd_place() else { return Ok(None) };
         let mut places = Vec::new();
-        for (tls, authority) in addresses(&place, &self.serving_pds(&place), cluster.wants_tls()) {
+        let silent = |authority: &str| self.silence.has(authority);
+        for (tls, authority) in addresses(&place, &self.serving_pds(&place), silent, cluster.wants_tls()) {
             let (scheme, http) = self.client(cluster, tls, &authority).await?;
             places.push(Place::new(http, &format!("{scheme}://{authority}")));
         }
@@ -82,18 +85,28 @@ impl Network {
         let slash = if path.starts_with('/') { "" } else { "/" };
         let authority = format!("{host}:{port}");
         let (scheme, http) = self.client(cluster, pod.tls, &authority).await?;
-        http.send(method, &format!("{scheme}://{authority}{slash}{path}"), body.into()).await
+        let answer = http.send(method, &format!("{scheme}://{authority}{slash}{path}"), body.into()).await;
+        self.silence.note(&authority, &answer);
+        answer
     }
 }
 
-/// Where to ask PD, each with whether it speaks TLS: at its Service if all of its pods speak the same, else at the pods, for
-/// the Service would lead to either kind. `wanted` is what the cluster says, for a PD whose pods are not seen from here.
-fn addresses(place: &PdPlace, pods: &[PodDetail], wanted: bool) -> Vec<(bool, String)> {
-    let (encrypted, clear): (Vec<_>, Vec<_>) = pods.iter().partition(|pod| pod.tls);
+/// Where to ask PD, each with whether it speaks TLS: at its Service if that leads to pods of one mode that all answer, else at
+/// the pods. `silent` knows the pods that did not answer last time; they are left out as long as others are there.
+/// `wanted` is what the cluster says, for a PD whose pods are not seen from here.
+fn addresses(place: &PdPlace, pods: &[PodDetail], silent: impl Fn(&str) -> bool, wanted: bool) -> Vec<(bool, String)> {
+    let answers = |pod: &&PodDetail| !silent(&place.pod(&pod.host));
+    let answering: Vec<&PodDetail> = pods.iter().filter(answers).collect();
+    // Where nobody answers, the Service is as good as anybody.
+    let (whole, pods) = match answering.len() {
+        0 => (true, pods.iter().collect()),
+        some => (some == pods.len(), answering),
+    };
+    let (encrypted, clear): (Vec<&PodDetail>, Vec<&PodDetail>) = pods.into_iter().partition(|pod| pod.tls);
     match (encrypted.len(), clear.len()) {
         (0, 0) => vec![(wanted, place.service.clone())],
-        (0, _) => vec![(false, place.service.clone())],
-        (_, 0) => vec![(true, place.service.clone())],
+        (0, _) if whole => vec![(false, place.service.clone())],
+        (_, 0) if whole => vec![(true, place.service.clone())],
         (with, without) => {
             // The mode of most members comes first: it has the quorum.
             let (first, then) = if with > without { (encrypted, clear) } else { (clear, encrypted) };
@@ -107,7 +120,7 @@ mod tests {
     use super::*;
     use crate::cluster::ClusterKey;
 
-    fn asked(modes: &[bool], wanted: bool) -> Vec<(bool, String)> {
+    fn asked_while(silent: &[usize], modes: &[bool], wanted: bool) -> Vec<(bool, String)> {
         let pod = |(ordinal, tls): (usize, &bool)| {
             let mut pod = PodDetail::default();
             pod.host = format!("a-pd-{ordinal}.a-pd-peer");
@@ -121,7 +134,16 @@ mod tests {
             suffix: String::new(),
             elsewhere: false,
         };
-        addresses(&place, &pods, wanted)
+        addresses(
+            &place,
+            &pods,
+            |authority| silent.iter().any(|n| authority.starts_with(&format!("a-pd-{n}."))),
+            wanted,
+        )
+    }
+
+    fn asked(modes: &[bool], wanted: bool) -> Vec<(bool, String)> {
+        asked_while(&[], modes, wanted)
     }
 
     #[test]
@@ -137,5 +159,14 @@ mod tests {
         let pod = |tls, ordinal| (tls, format!("a-pd-{ordinal}.a-pd-peer.ns:2379"));
         assert_eq!(asked(&[false, false, true], true), [pod(false, 0), pod(false, 1), pod(true, 2)]);
         assert_eq!(asked(&[false, true, true], true), [pod(true, 1), pod(true, 2), pod(false, 0)]);
+    }
+
+    #[test]
+    fn who_stands_still_is_not_asked_while_others_answer() {
+        let pod = |ordinal| (false, format!("a-pd-{ordinal}.a-pd-peer.ns:2379"));
+        assert_eq!(asked_while(&[1], &[false, false, false], false), [pod(0), pod(2)]);
+        let service = (false, "a-pd.ns:2379".to_owned());
+        assert_eq!(asked_while(&[0, 1, 2], &[false, false, false], false), [service]);
+        assert_eq!(asked_while(&[0], &[true, false, false], false), [pod(1), pod(2)]);
     }
 }

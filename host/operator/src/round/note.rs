@@ -41,6 +41,21 @@ impl Round {
         self.steps.push(step);
     }
 
+    /// Says which components were held back: what the status says of them is older than this round. A round that only met
+    /// something newer says nothing of that, for the next one comes at once.
+    pub(super) fn tell_held(&mut self) {
+        let overtaken = |step: &Step| matches!(step.failure, Some(Failure::Apply(apply::Error::Stale { .. })));
+        if self.steps.iter().any(overtaken) {
+            return;
+        }
+        let held: Vec<&str> = self.steps.iter().filter(|step| step.held).map(|step| step.component.as_str()).collect();
+        let before = self.status["held"].clone();
+        status::set_held(&mut self.status, &held);
+        if self.status["held"] != before {
+            self.renew_text();
+        }
+    }
+
     /// The cluster's text with the status of now.
     fn renew_text(&mut self) {
         let mut value = self.cluster.value.clone();
@@ -61,6 +76,7 @@ impl Round {
 
     /// Puts what the host itself concludes into the status.
     pub(super) fn judge(&mut self, waits: &[Wait]) {
+        self.tell_held();
         status::set_waiting(&mut self.status, waits, self.now_ms);
         status::set_policies(&mut self.status, &digests(&self.steps));
         status::set_reconciled(&mut self.status, waits, self.now_ms);

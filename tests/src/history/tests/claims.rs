@@ -86,6 +86,13 @@ pub const CASES: &[Case] = &[
         story.becomes("pods", "c-pd-3", |pod| pod["metadata"]["labels"]["tidb.pingcap.com/member-id"] = "3".into());
         deletes(story, "pd-c-pd-3");
     }),
+    kept("S10", "a member that PD does not have, as its own label tells", |story| {
+        loses_member(story);
+        story.becomes(PVC, "pd-c-pd-3", |claim| {
+            claim["metadata"]["labels"]["tidb.pingcap.com/member-id"] = "3".into();
+        });
+        deletes(story, "pd-c-pd-3");
+    }),
     broken("S10", "a pod that serves, of which PD has no member", |story| {
         loses_member(story);
         deletes(story, "pd-c-pd-3");

@@ -43,6 +43,11 @@ pub const CASES: &[Case] = &[
         story.member(2).healthy = false;
         story.deletes_pod("c-pd-3");
     }),
+    kept("S1", "one member while the pod that comes in the place of a lost one is away", |story| {
+        story.pd().members.remove(2);
+        story.deletes_pod("c-pd-2");
+        story.deletes_pod("c-pd-3");
+    }),
     kept("S1", "a second one where the first is wanted no more", |story| {
         story.deletes_pod("c-pd-4");
         story.vanishes("pods", "c-pd-4");
