@@ -238,6 +238,21 @@ fn the_pod_after_a_lost_member_seems_to_serve_at_once() {
     assert_eq!(pods, 1, "{deleted:?}");
 }
 
+/// No pod runs with TLS, so PD does not, whatever somebody wrote into its template.
+#[test]
+fn a_template_with_tls_by_hand_is_put_right_and_no_pod_restarts() {
+    let mut story = at_rest(3);
+    let set = story.world.get_mut("StatefulSet", "c-pd").expect("there");
+    set["spec"]["template"]["spec"]["volumes"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({"name": "pd-tls", "secret": {"secretName": "c-pd-cluster-secret"}}));
+    assert_eq!(story.round(), ["replace statefulset replicas=3 partition=3"]);
+    let set = story.world.get("StatefulSet", "c-pd").expect("there");
+    assert!(!set["spec"]["template"].to_string().contains("pd-tls"));
+    assert!(!story.waiting().contains(&"Manual".to_owned()), "{:?}", story.waiting());
+}
+
 #[test]
 fn without_a_quorum_nothing_is_done() {
     let mut story = at_rest(3);

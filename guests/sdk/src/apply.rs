@@ -153,9 +153,12 @@ pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, gene
     let mut applied = live.0.value()["spec"].clone();
     for field in ["replicas", "updateStrategy", "template"] {
         let (wanted, there) = (&desired["spec"][field], &live.0.value()["spec"][field]);
-        // The template there is filled with defaults, so what was last applied is compared. Of the other fields only what
-        // is there counts, whoever wrote it.
-        let field_differs = if field == "template" { !same(wanted, &last[field]) } else { !same(wanted, there) };
+        // The template there is filled with defaults, so what was last applied is compared, and what no default touches. Of
+        // the other fields only what is there counts, whoever wrote it.
+        let field_differs = match field {
+            "template" => !same(wanted, &last[field]) || edited(there, &last[field]),
+            _ => !same(wanted, there),
+        };
         if field_differs {
             changed["spec"][field] = wanted.clone();
         }
@@ -170,14 +173,28 @@ pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, gene
     Ok(differs)
 }
 
-/// Whether the pod spec that is wanted differs from the one that was last applied: whether a new template would restart
-/// pods for what is in them. Labels and annotations of the template do not count.
+/// Whether the pod spec that is wanted differs from the one that was last applied, or somebody changed that by hand: whether
+/// a new template would restart pods for what is in them. Labels and annotations of the template do not count.
 pub fn pod_spec_differs(live: &LiveSet, desired: &StatefulSet) -> bool {
     let wanted = desired.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     match live.0.last_applied() {
-        Some(last) => !same(&wanted, &last["template"]["spec"]),
+        Some(last) => {
+            !same(&wanted, &last["template"]["spec"]) || edited(&live.0.value()["spec"]["template"], &last["template"])
+        }
         None => true,
     }
+}
+
+/// Whether somebody changed a template by hand after it was applied, as far as that can be told beside the defaults that
+/// the API server fills in: which volumes it has, and which containers with which images.
+fn edited(there: &Value, applied: &Value) -> bool {
+    let told = |template: &Value| {
+        let list = |field: &str| template["spec"][field].as_array().cloned().unwrap_or_default();
+        let volumes: Vec<Value> = list("volumes").iter().map(|volume| volume["name"].clone()).collect();
+        let containers = list("initContainers").into_iter().chain(list("containers"));
+        (volumes, containers.map(|one| (one["name"].clone(), one["image"].clone())).collect::<Vec<_>>())
+    };
+    told(there) != told(applied)
 }
 
 /// A volume that a container of the new template mounts although neither the template nor the existing claim templates
@@ -370,5 +387,24 @@ mod tests {
         live["spec"]["replicas"] = 5.into();
         let mut plan = plan();
         assert!(stateful_set(&mut plan, &LiveSet(Live::from_value(live)), &set(3, 3), 7).expect("plan"));
+    }
+
+    #[test]
+    fn what_somebody_edited_in_a_template_is_told_from_defaults() {
+        let template =
+            |volumes: Value, containers: Value| json!({"spec": {"volumes": volumes, "containers": containers}});
+        let applied = template(json!([{"name": "v"}]), json!([{"name": "c", "image": "a"}]));
+        let rows = [
+            (
+                template(json!([{"name": "v", "emptyDir": {}}]), json!([{"name": "c", "image": "a", "tty": false}])),
+                false,
+            ),
+            (template(json!([{"name": "v"}]), json!([{"name": "c", "image": "b"}])), true),
+            (template(json!([{"name": "v"}, {"name": "w"}]), json!([{"name": "c", "image": "a"}])), true),
+            (template(json!([]), json!([{"name": "c", "image": "a"}])), true),
+        ];
+        for (there, expected) in rows {
+            assert_eq!(edited(&there, &applied), expected, "{there}");
+        }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use k8s_openapi::api::{apps::v1::StatefulSet, core::v1::Secret};
+use k8s_openapi::api::{
+    apps::v1::StatefulSet,
+    core::v1::{Pod, Secret},
+};
 use kube::{
     Api,
     api::{DynamicObject, Patch, PatchParams, PostParams},
@@ -205,7 +208,7 @@ async fn another_member_is_added_and_progress_shows_it() {
 }
 
 /// S30: one PD pod restarts with TLS by somebody's hand while the cluster is paused. Each member is asked in its own mode, so PD
-/// stays known, and nothing is written.
+/// stays known, and nothing is written. Afterwards the operator puts the template and that pod right, and no other restarts.
 #[tokio::test(start_paused = true)]
 async fn members_of_both_modes_are_asked_as_they_run() {
     let bed = bed(&pd_only()).await;
@@ -236,4 +239,22 @@ async fn members_of_both_modes_are_asked_as_they_run() {
     let written: Vec<_> = bed.writes().split_off(before);
     let workloads = written.iter().filter(|entry| entry.resource == "statefulsets" || entry.resource == "pd");
     assert_eq!(workloads.count(), 0, "{written:#?}");
+
+    let pods: Api<Pod> = Api::namespaced(bed.simulation.client("test"), "default");
+    let uids = async || {
+        let mut uids = Vec::new();
+        for name in ["basic-pd-0", "basic-pd-1", "basic-pd-2"] {
+            uids.push(pods.get(name).await.expect("there").metadata.uid);
+        }
+        uids
+    };
+    let before = uids().await;
+    patch(json!({"spec": {"paused": false}})).await;
+    bed.ready(600).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let members = bed.status().await["pd"]["members"].clone();
+    let well = |pod: &str| members[pod]["health"] == true && members[pod]["clientURL"] == url("http", pod);
+    assert!(["basic-pd-0", "basic-pd-1", "basic-pd-2"].into_iter().all(well), "{members:#}");
+    let after = uids().await;
+    assert_eq!((&before[..2], before[2] == after[2]), (&after[..2], false), "only the pod of the other mode restarted");
 }
