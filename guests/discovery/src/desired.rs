@@ -18,7 +18,7 @@ use tidepool_sdk::{
         names::ports::{DISCOVERY, DISCOVERY_PROXY},
         shared::Probe,
     },
-    build::{container, env, meta, pod, selector, service as services, some_list, volume},
+    build::{container, env, meta, pd_server, pod, selector, service as services, some_list, volume},
 };
 
 use crate::Settings;
@@ -157,7 +157,7 @@ fn mounts_pd_certificate(cluster: &TidbCluster) -> bool {
 fn volumes(cluster: &TidbCluster, view: &View<'_>) -> (Vec<Volume>, Vec<VolumeMount>) {
     let mut secrets = Vec::new();
     if mounts_pd_certificate(cluster) {
-        secrets.push(("pd-tls", cluster.cluster_tls_secret(Component::Pd)));
+        secrets.push((pd_server::CERTIFICATE, cluster.cluster_tls_secret(Component::Pd)));
     }
     if cluster.discovery_mtls_enabled() {
         secrets.push(("discovery-tls", cluster.cluster_tls_secret(COMPONENT)));

@@ -18,8 +18,10 @@ use tidepool_sdk::{
     },
     build::{
         claim::{self, Class},
-        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
-        container, env, pod, service as services,
+        config_map::{self, Data},
+        container, env,
+        pd_server::{self, TLS_PATH},
+        pod,
         set::{self, Parts},
         volume,
     },
@@ -31,19 +33,12 @@ use crate::{script::start_script, world::World};
 pub const PD: &str = "pd";
 /// Where the data is mounted.
 pub const DATA_PATH: &str = "/var/lib/pd";
-/// Where the certificate of PD's servers is mounted.
-pub const TLS_PATH: &str = "/var/lib/pd-tls";
+const TIDB_CLIENT_TLS: &str = "tidb-client-tls";
 const TIDB_CLIENT_TLS_PATH: &str = "/var/lib/tidb-client-tls";
-const CLUSTER_CLIENT_TLS_PATH: &str = "/var/lib/cluster-client-tls";
 
 /// The Services: one for clients, and the headless one, which gives members names also before they are ready.
 pub fn services(world: &World<'_>) -> [Service; 2] {
-    let (cluster, given) = (world.cluster, world.spec.service.as_ref());
-    let ports = vec![services::port("tcp-peer-2380", PD_PEER), services::port("tcp-peer-2379", PD_CLIENT)];
-    [
-        services::client(cluster, Component::Pd, given, services::port("client", PD_CLIENT)),
-        services::headless(cluster, Component::Pd, ports),
-    ]
+    pd_server::services(world.cluster, Component::Pd, world.spec.service.as_ref())
 }
 
 /// Data of the ConfigMap; none without a configuration.
@@ -114,18 +109,8 @@ pub fn stateful_set(world: &World<'_>, status: &PdStatus, config_map: &str) -> R
 }
 
 fn main_container(cluster: &TidbCluster, view: &View<'_>, mounts: Vec<VolumeMount>) -> Container {
-    let name = cluster.member_name(Component::Pd);
-    let mut variables = vec![
-        env::field("NAMESPACE", "metadata.namespace"),
-        env::value("PEER_SERVICE_NAME", cluster.peer_service_name(Component::Pd)),
-        env::value("SERVICE_NAME", name.clone()),
-        env::value("SET_NAME", name),
-        env::value("TZ", cluster.spec.timezone.clone()),
-    ];
-    // With the node's network the host name is the node's.
-    if view.host_network() {
-        variables.push(env::field("POD_NAME", "metadata.name"));
-    }
+    let mut variables = pd_server::variables(cluster, Component::Pd);
+    variables.extend(env::pod_name(view.host_network()));
     Container {
         name: PD.to_owned(),
         command: Some(vec!["/bin/sh".to_owned(), "/usr/local/bin/pd_start_script.sh".to_owned()]),
@@ -138,31 +123,16 @@ fn main_container(cluster: &TidbCluster, view: &View<'_>, mounts: Vec<VolumeMoun
 }
 
 fn volumes(cluster: &TidbCluster, view: &View<'_>, spec: &PdSpec, config_map: &str) -> (Vec<Volume>, Vec<VolumeMount>) {
-    let mut volumes = vec![
-        volume::annotations(),
-        volume::config_map("config", config_map, CONFIG_FILE, "pd.toml"),
-        volume::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, "pd_start_script.sh"),
-    ];
-    let mut mounts = vec![
-        volume::mount_read_only(volume::ANNOTATIONS, volume::ANNOTATIONS_PATH),
-        volume::mount_read_only("config", "/etc/pd"),
-        volume::mount_read_only(STARTUP_SCRIPT, "/usr/local/bin"),
-        volume::mount(PD, DATA_PATH),
-    ];
-    let mut secret = |name: &str, secret: &str, path: &str| {
-        volumes.push(volume::secret(name, secret));
-        mounts.push(volume::mount_read_only(name, path));
-    };
-    if cluster.tls_enabled() {
-        secret("pd-tls", &cluster.cluster_tls_secret(Component::Pd), TLS_PATH);
-        if spec.mount_cluster_client_secret == Some(true) {
-            secret("cluster-client-tls", &cluster.cluster_client_tls_secret(), CLUSTER_CLIENT_TLS_PATH);
-        }
-    }
+    let (mut volumes, mut mounts) = pd_server::files(config_map, "pd_start_script.sh");
+    mounts.push(volume::mount(PD, DATA_PATH));
+    let (secrets, mounted) = pd_server::certificates(cluster, spec.mount_cluster_client_secret == Some(true));
+    volumes.extend(secrets);
+    mounts.extend(mounted);
     if dashboard_tls(cluster, view) {
         let given = spec.tls_client_secret_name.clone();
         let name = given.unwrap_or_else(|| cluster.tidb_client_tls_secret());
-        secret("tidb-client-tls", &name, TIDB_CLIENT_TLS_PATH);
+        volumes.push(volume::secret(TIDB_CLIENT_TLS, &name));
+        mounts.push(volume::mount_read_only(TIDB_CLIENT_TLS, TIDB_CLIENT_TLS_PATH));
     }
     mounts.extend(volume::storage_mounts(Component::Pd, view.storage_volumes()));
     (volumes, mounts)

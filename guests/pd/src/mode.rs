@@ -4,14 +4,12 @@
 use tidepool_sdk::{
     Failure, Plan, Snapshot,
     api::{Component, TidbCluster},
+    build::pd_server::CERTIFICATE,
     live::{Live, LiveSet},
     wait::{self, Reason},
 };
 
 use crate::world::watch;
-
-/// The volume with PD's certificate.
-const CERTIFICATE: &str = "pd-tls";
 
 /// The cluster as PD is to run it now; whether its mode is one that the spec does not want.
 ///

@@ -8,10 +8,11 @@ use tidepool_sdk::{
         Component, TidbCluster,
         names::ports::{DISCOVERY, PD_CLIENT, PD_PEER},
     },
+    build::pd_server::TLS_PATH,
     script::{self, NameCheck, PREAMBLE},
 };
 
-use crate::desired::{DATA_PATH, TLS_PATH};
+use crate::desired::DATA_PATH;
 
 /// Waits at most this many seconds for an answer of discovery.
 const DISCOVERY_TIMEOUT_SECONDS: u32 = 3;

@@ -9,13 +9,15 @@ use tidepool_sdk::{
     api::{
         Component, TidbCluster,
         config::{Table, TablePath},
-        names::ports::{PD_CLIENT, PD_PEER},
+        names::ports::PD_CLIENT,
         pdms::PdmsSpec,
     },
     build::{
         claim::{self, Class},
-        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
-        container, env, pod, service as services,
+        config_map::{self, Data},
+        container, env,
+        pd_server::{self, TLS_PATH},
+        pod,
         set::{self, Parts},
         volume,
     },
@@ -23,18 +25,9 @@ use tidepool_sdk::{
 
 use crate::{script::start_script, world::World};
 
-/// Where the certificate of PD's servers is mounted; the services share it.
-pub const TLS_PATH: &str = "/var/lib/pd-tls";
-const CLUSTER_CLIENT_TLS_PATH: &str = "/var/lib/cluster-client-tls";
-
 /// The Service for clients, and the headless one: names of the members, also before they are ready.
-pub fn services(world: &World<'_>) -> Vec<Service> {
-    let (cluster, component) = (world.cluster, world.component());
-    let ports = vec![services::port("tcp-peer-2380", PD_PEER), services::port("tcp-peer-2379", PD_CLIENT)];
-    vec![
-        services::client(cluster, component, world.spec.service.as_ref(), services::port("client", PD_CLIENT)),
-        services::headless(cluster, component, ports),
-    ]
+pub fn services(world: &World<'_>) -> [Service; 2] {
+    pd_server::services(world.cluster, world.component(), world.spec.service.as_ref())
 }
 
 /// Data of the ConfigMap, also without a configuration.
@@ -100,20 +93,10 @@ fn main_container(
     host_network: bool,
     mounts: Vec<VolumeMount>,
 ) -> Container {
-    let (name, peers) = (cluster.member_name(component), cluster.peer_service_name(component));
-    let mut variables = vec![
-        env::field("NAMESPACE", "metadata.namespace"),
-        env::value("PEER_SERVICE_NAME", peers.clone()),
-        env::value("SERVICE_NAME", name.clone()),
-        env::value("SET_NAME", name),
-        env::value("TZ", cluster.spec.timezone.clone()),
-        env::value("CLUSTER_NAME", cluster.name()),
-        env::value("HEADLESS_SERVICE_NAME", peers),
-    ];
-    // With the node's network the host name is the node's.
-    if host_network {
-        variables.push(env::field("POD_NAME", "metadata.name"));
-    }
+    let mut variables = pd_server::variables(cluster, component);
+    variables.push(env::value("CLUSTER_NAME", cluster.name()));
+    variables.push(env::value("HEADLESS_SERVICE_NAME", cluster.peer_service_name(component)));
+    variables.extend(env::pod_name(host_network));
     Container {
         name: component.name().to_owned(),
         command: Some(vec!["/bin/sh".to_owned(), "/usr/local/bin/pdms_start_script.sh".to_owned()]),
@@ -125,27 +108,11 @@ fn main_container(
 }
 
 fn volumes(world: &World<'_>, config_map: &str) -> (Vec<Volume>, Vec<VolumeMount>) {
-    let cluster = world.cluster;
-    let mut volumes = vec![
-        volume::annotations(),
-        volume::config_map("config", config_map, CONFIG_FILE, "pd.toml"),
-        volume::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, "pdms_start_script.sh"),
-    ];
-    let mut mounts = vec![
-        volume::mount_read_only(volume::ANNOTATIONS, volume::ANNOTATIONS_PATH),
-        volume::mount_read_only("config", "/etc/pd"),
-        volume::mount_read_only(STARTUP_SCRIPT, "/usr/local/bin"),
-    ];
-    let mut secret = |name: &str, secret: &str, path: &str| {
-        volumes.push(volume::secret(name, secret));
-        mounts.push(volume::mount_read_only(name, path));
-    };
-    if cluster.tls_enabled() {
-        secret("pd-tls", &cluster.cluster_tls_secret(Component::Pd), TLS_PATH);
-        if world.spec.mount_cluster_client_secret == Some(true) {
-            secret("cluster-client-tls", &cluster.cluster_client_tls_secret(), CLUSTER_CLIENT_TLS_PATH);
-        }
-    }
+    let (mut volumes, mut mounts) = pd_server::files(config_map, "pdms_start_script.sh");
+    let with_clients = world.spec.mount_cluster_client_secret == Some(true);
+    let (secrets, mounted) = pd_server::certificates(world.cluster, with_clients);
+    volumes.extend(secrets);
+    mounts.extend(mounted);
     mounts.extend(volume::storage_mounts(world.component(), world.view.storage_volumes()));
     (volumes, mounts)
 }

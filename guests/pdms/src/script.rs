@@ -2,10 +2,11 @@
 
 use tidepool_sdk::{
     api::{Component, names::ports::PD_CLIENT},
+    build::pd_server::TLS_PATH,
     script::{self, NameCheck, PREAMBLE},
 };
 
-use crate::{desired::TLS_PATH, world::World};
+use crate::world::World;
 
 /// The script.
 pub fn start_script(world: &World<'_>) -> String {

@@ -9,13 +9,12 @@ use tidepool_sdk::{
     flow::Step,
     live::LiveSet,
     rollout::{self, Progress},
-    slots,
     wait::{self, Reason},
 };
 
 use crate::{
     primary, status,
-    world::{Registry, World, watch},
+    world::{Registry, World},
 };
 
 /// Takes the upgrade one step on, if there is one.
@@ -42,48 +41,25 @@ pub fn upgrade(
         rollout::keep_pod_spec(set, wanted)?;
         return Ok(Step::Done);
     }
-    Phase::UPGRADE.clone_into(&mut status.common.phase);
-    if changed {
-        // The template first; no pod restarts for it, since the partition is above them all.
-        let message = format!("the pods of {} are replaced one by one", world.service.name());
-        plan.wait(wait::on(Reason::Upgrading, wait::stateful_set(set.0.name()), message));
-        return Ok(Step::Done);
-    }
-    if !set.partitioned() {
-        plan.wait(rollout::keep_strategy(set, wanted));
-        return Ok(Step::Done);
-    }
-    roll(world, set, wanted, plan)
-}
-
-/// From the highest ordinal down: those that are new must be members, and the first old one is next.
-fn roll(world: &World<'_>, set: &LiveSet, wanted: &mut StatefulSet, plan: &mut Plan) -> Result<Step, Failure> {
-    rollout::roll_down_to(wanted, set.partition().unwrap_or_default());
-    for ordinal in slots::present(set.replicas()).into_iter().rev() {
-        let name = world.pod_name(ordinal);
-        let progress = rollout::progress(world.snapshot, watch::POD, set, &name, ordinal)?;
-        match (&progress, world.pod(&name)) {
-            (Progress::New, Some(pod)) => {
-                if let Some(waiting) = lacks(world, pod) {
-                    plan.wait(waiting);
-                    return Ok(Step::Wait);
-                }
-            }
-            (Progress::Old, Some(_)) => {
-                if !primary::makes_way(world, set, &name, plan) {
-                    return Ok(Step::Wait);
-                }
-                rollout::roll_down_to(wanted, ordinal);
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Done);
-            }
-            _ => {
-                plan.wait(rollout::replaced(&name, &progress));
-                return Ok(Step::Wait);
-            }
+    if !rollout::begun(set, wanted, &mut status.common.phase, changed, plan) {
+        if changed {
+            let message = format!("the pods of {} are replaced one by one", world.service.name());
+            plan.wait(wait::on(Reason::Upgrading, wait::stateful_set(set.0.name()), message));
         }
+        return Ok(Step::Done);
     }
-    Ok(Step::Done)
+    rollout::roll(world, set, wanted, plan, |progress, _, pod, plan| {
+        Ok(match progress {
+            Progress::New => match lacks(world, pod) {
+                Some(waiting) => {
+                    plan.wait(waiting);
+                    false
+                }
+                None => true,
+            },
+            _ => primary::makes_way(world, set, &pod.name, plan),
+        })
+    })
 }
 
 /// What a pod with the new template still lacks.

@@ -5,6 +5,7 @@ pub mod claim;
 pub mod config_map;
 pub mod container;
 pub mod env;
+pub mod pd_server;
 pub mod pod;
 pub mod service;
 pub mod set;

@@ -16,7 +16,7 @@ use tidepool_sdk::{
     },
     build::{
         claim::{self, Class},
-        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
+        config_map::{self, Data, STARTUP_SCRIPT},
         container, env, pod,
         set::{self, Parts},
         volume,
@@ -226,11 +226,7 @@ fn late_mounts(spec: &TidbSpec, slow_log: Option<&VolumeMount>) -> Vec<VolumeMou
 }
 
 fn volumes(cluster: &TidbCluster, spec: &TidbSpec, config_map: &str, slow_log: bool) -> Vec<Volume> {
-    let mut volumes = vec![
-        volume::annotations(),
-        volume::config_map("config", config_map, CONFIG_FILE, "tidb.toml"),
-        volume::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, "tidb_start_script.sh"),
-    ];
+    let mut volumes = volume::of_server(config_map, "tidb.toml", "tidb_start_script.sh");
     volumes.extend(sources(cluster, spec).into_iter().map(|(source, _)| source));
     if slow_log && spec.slow_log_volume_name.is_empty() {
         volumes.push(empty_dir(SLOW_LOG));

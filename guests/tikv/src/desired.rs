@@ -19,7 +19,7 @@ use tidepool_sdk::{
     },
     build::{
         claim::{self, Class},
-        config_map::{self, CONFIG_FILE, Data, STARTUP_SCRIPT},
+        config_map::{self, Data, STARTUP_SCRIPT},
         container, env, pod, service as services,
         set::{self, Parts},
         volume,
@@ -111,10 +111,7 @@ fn main_container(cluster: &TidbCluster, view: &View<'_>, spec: &TikvSpec) -> Co
         env::value("CAPACITY", capacity(view)),
         env::value("TZ", cluster.spec.timezone.clone()),
     ];
-    // With the node's network the host name is the node's.
-    if view.host_network() {
-        variables.push(env::field("POD_NAME", "metadata.name"));
-    }
+    variables.extend(env::pod_name(view.host_network()));
     let mut ports = vec![container::port("server", TIKV_PORT)];
     if spec.enable_named_status_port {
         ports.push(container::port("status", TIKV_STATUS));
@@ -160,11 +157,7 @@ fn add_mounts(main: &mut Container, cluster: &TidbCluster, view: &View<'_>, spec
 }
 
 fn volumes(cluster: &TidbCluster, spec: &TikvSpec, config_map: &str) -> Vec<Volume> {
-    let mut volumes = vec![
-        volume::annotations(),
-        volume::config_map("config", config_map, CONFIG_FILE, "tikv.toml"),
-        volume::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, "tikv_start_script.sh"),
-    ];
+    let mut volumes = volume::of_server(config_map, "tikv.toml", "tikv_start_script.sh");
     volumes.extend(secrets(cluster, spec).into_iter().map(|(name, secret, _)| volume::secret(name, &secret)));
     volumes
 }

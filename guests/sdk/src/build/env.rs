@@ -17,6 +17,11 @@ pub fn field(name: &str, path: &str) -> EnvVar {
     }
 }
 
+/// The pod's name, for a pod with the node's network: there the host name is the node's.
+pub fn pod_name(host_network: bool) -> Option<EnvVar> {
+    host_network.then(|| field("POD_NAME", "metadata.name"))
+}
+
 /// Appends the user's variables, except those whose names are taken.
 pub fn append(env: &mut Vec<EnvVar>, user: &[EnvVar]) {
     for var in user {

@@ -6,10 +6,24 @@ use k8s_openapi::api::core::v1::{
 };
 use tidepool_api::{Component, names, shared::StorageVolume};
 
+use crate::build::config_map::{CONFIG_FILE, STARTUP_SCRIPT};
+
 /// Name of the volume with the pod's annotations, which start scripts read.
 pub const ANNOTATIONS: &str = "annotations";
 /// Where it is mounted.
 pub const ANNOTATIONS_PATH: &str = "/etc/podinfo";
+
+/// Name of the volume with the configuration of a component's server.
+pub const CONFIG: &str = "config";
+
+/// Volumes that the pod of every server has: its annotations, its configuration as `file`, and its start script.
+pub fn of_server(config_map: &str, file: &str, script: &str) -> Vec<Volume> {
+    vec![
+        annotations(),
+        self::config_map(CONFIG, config_map, CONFIG_FILE, file),
+        self::config_map(STARTUP_SCRIPT, config_map, STARTUP_SCRIPT, script),
+    ]
+}
 
 /// The pod's annotations as a file.
 pub fn annotations() -> Volume {
