@@ -1,4 +1,9 @@
-//! For each rule a plan that breaks it and is refused, beside the nearest one that is allowed.
+//! For each rule a plan that breaks it and is refused, beside the nearest one that is allowed. What each of a rule's
+//! conditions is for is in the files below.
+
+mod data;
+mod grants;
+mod objects;
 
 use std::sync::Arc;
 
@@ -49,13 +54,26 @@ impl World {
         found.unwrap_or_else(|| panic!("no {kind} {name}")).clone()
     }
 
+    fn change(&mut self, kind: &str, name: &str, change: impl FnOnce(&mut Value)) {
+        let found = self.objects.iter_mut().find(|o| o["kind"] == kind && o["metadata"]["name"] == name);
+        change(found.unwrap_or_else(|| panic!("no {kind} {name}")));
+    }
+
+    fn lose(&mut self, kind: &str, name: &str) {
+        self.objects.retain(|o| o["kind"] != kind || o["metadata"]["name"] != name);
+    }
+
     /// Rules that the plan breaks, in order, each once.
     fn broken(&self, plan: &Plan) -> Vec<&'static str> {
+        self.broken_by(&everything(), plan)
+    }
+
+    /// The same for the plan of this policy.
+    fn broken_by(&self, descriptor: &Descriptor, plan: &Plan) -> Vec<&'static str> {
         let cluster = json!({"metadata": {"name": "c", "namespace": "n", "uid": "u"}, "spec": self.spec});
         let mut snapshot = Snapshot::nothing();
         snapshot.cluster = serde_json::value::to_raw_value(&cluster).unwrap().into();
-        let descriptor = everything();
-        let Err(violations) = check(self, &descriptor, &snapshot, plan) else { return Vec::new() };
+        let Err(violations) = check(self, descriptor, &snapshot, plan) else { return Vec::new() };
         let mut rules: Vec<_> = violations.iter().map(|v| v.rule).collect();
         rules.dedup();
         rules
@@ -71,11 +89,12 @@ impl Facts for World {
         Ok(found.map(parse))
     }
 
-    fn objects(&self, _: &str, kind: &str) -> Known<Arc<Objects>> {
+    fn objects(&self, api_version: &str, kind: &str) -> Known<Arc<Objects>> {
         if self.unknown.contains(&kind) {
             return Err(Unknown::NotSynced);
         }
-        Ok(Arc::new(self.objects.iter().filter(|o| o["kind"] == kind).map(parse).collect()))
+        let of_kind = self.objects.iter().filter(|o| o["kind"] == kind && o["apiVersion"] == api_version);
+        Ok(Arc::new(of_kind.map(parse).collect()))
     }
 
     fn pd(&self) -> &PdView {
@@ -107,6 +126,7 @@ fn everything() -> Descriptor {
         ("v1", "PersistentVolume"),
         ("v1", "ConfigMap"),
         ("rbac.authorization.k8s.io/v1", "Role"),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding"),
         ("v1", "Secret"),
     ];
     Descriptor {
@@ -138,7 +158,8 @@ fn pod(component: &str, ordinal: u32) -> Value {
         "metadata": {"name": format!("c-{component}-{ordinal}"), "uid": format!("pod-{component}-{ordinal}"), "labels": labels,
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "StatefulSet", "name": format!("c-{component}"),
                 "uid": format!("set-{component}"), "controller": true}]},
-        "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": format!("{component}-c-{component}-{ordinal}")}}]},
+        "spec": {"volumes": [{"name": "config"},
+            {"persistentVolumeClaim": {"claimName": format!("{component}-c-{component}-{ordinal}")}}]},
         "status": {"conditions": [{"type": "Ready", "status": "True"}]}})
 }
 
