@@ -48,13 +48,13 @@ fn same_maps(desired: &Map<String, Value>, existing: &Map<String, Value>) -> boo
         None => is_empty(value),
     });
     let added = existing.iter().filter(|(key, _)| !desired.contains_key(*key));
-    kept && added.into_iter().all(|(key, value)| is_empty(value) || is_default(key, value, desired, existing))
+    kept && added.into_iter().all(|(key, value)| is_empty(value) || is_default(key, value, desired))
 }
 
-fn is_default(key: &str, value: &Value, desired: &Map<String, Value>, existing: &Map<String, Value>) -> bool {
+fn is_default(key: &str, value: &Value, desired: &Map<String, Value>) -> bool {
     match key {
         // Two spellings of one field; the server keeps both.
-        "serviceAccount" => desired.get("serviceAccountName").or(existing.get("serviceAccountName")) == Some(value),
+        "serviceAccount" => desired.get("serviceAccountName") == Some(value),
         _ => DEFAULTS.iter().any(|(name, default)| {
             *name == key && serde_json::from_str::<Value>(default).is_ok_and(|default| default == *value)
         }),
@@ -149,6 +149,7 @@ mod tests {
         assert!(same(&json!({"a": []}), &json!({"a": null})) && same(&json!({"a": 1}), &json!({"a": 1.0})));
         for full in [json!([0]), json!({"x": 1}), json!("x"), json!(true), json!(1)] {
             assert!(!same(&json!({}), &json!({"a": full})) && !same(&json!({"a": full}), &json!({})), "{full}");
+            assert!(!same(&Value::Null, &full) && !same(&full, &Value::Null), "{full}");
         }
         assert!(!same(&json!([1]), &json!([1, 2])) && !same(&json!([1, 2]), &json!([1, 3])));
     }

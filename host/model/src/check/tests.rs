@@ -74,6 +74,7 @@ impl World {
         let mut snapshot = Snapshot::nothing();
         snapshot.cluster = serde_json::value::to_raw_value(&cluster).unwrap().into();
         let Err(violations) = check(self, descriptor, &snapshot, plan) else { return Vec::new() };
+        assert!(!violations.is_empty(), "refused without a reason");
         let mut rules: Vec<_> = violations.iter().map(|v| v.rule).collect();
         rules.dedup();
         rules
