@@ -33,8 +33,8 @@ pub fn settle(snapshot: &Snapshot, mut cluster: TidbCluster) -> Result<(TidbClus
 /// Whether PD runs with TLS: most of its pods do, or, where they are even, its template says so.
 fn mode(snapshot: &Snapshot, set: &LiveSet) -> Result<bool, Failure> {
     let (mut with, mut without) = (0, 0);
-    for head in snapshot.objects(watch::POD)? {
-        let Some(pod) = Live::read(snapshot, watch::POD, &head.name)? else { continue };
+    for row in snapshot.pods()? {
+        let Some(pod) = Live::read(snapshot, watch::POD, &row.name)? else { continue };
         let volumes = pod.value()["spec"]["volumes"].as_array().cloned().unwrap_or_default();
         let encrypted = volumes.iter().any(|volume| volume["name"] == CERTIFICATE);
         *(if encrypted { &mut with } else { &mut without }) += 1;
