@@ -46,8 +46,14 @@ pub const CASES: &[Case] = &[
         let mut other = pod("pd", 1);
         (other["metadata"]["name"], other["metadata"]["namespace"]) = ("z".into(), "m".into());
         put(&mut story.now, "pods", other);
-        ["n/x", "n/y", "m/z"].into_iter().for_each(|pod| drop(story.now.modes.insert(pod.to_owned(), true)));
+        story.now.modes.extend(["n/x", "n/y", "m/z"].map(|pod| (pod.to_owned(), true)));
         calls(story, SERVICE, false);
+    }),
+    kept("S30", "a Service of another cluster in its namespace", |story| {
+        let mut service = (*story.now.objects["services"]["n/c-pd"]).clone();
+        (service["metadata"]["name"], service["metadata"]["namespace"]) = ("c-pd".into(), "m".into());
+        put(&mut story.now, "services", service);
+        calls(story, "c-pd.m:2379", true);
     }),
     kept("S30", "a Service that is not there", |story| calls(story, "d-pd.n:2379", true)),
     kept("S30", "a Service without a selector", |story| {

@@ -5,7 +5,7 @@ use tidepool_sim::audit::Entry;
 
 use super::{
     Case, Story, broken, kept,
-    story::{by, by_operator, claim, labels, nothing, pod, put, ready, remove, set},
+    story::{by, by_operator, claim, edit, labels, nothing, pod, put, ready, remove, set},
 };
 use crate::{
     history::CONTROLLERS,
@@ -64,6 +64,22 @@ pub const CASES: &[Case] = &[
         story.becomes("statefulsets", "c-tikv", |set| set["spec"]["replicas"] = 4.into());
         deletes(story, CLAIM);
     }),
+    kept("S10", "its pod is wanted by a set of another namespace", |story| {
+        is_left(story);
+        let mut other = set("tikv", 4);
+        other["metadata"]["namespace"] = "a".into();
+        put(&mut story.now, "statefulsets", other);
+        deletes(story, CLAIM);
+    }),
+    broken("S10", "a pod uses it beside another one", |story| {
+        is_left(story);
+        let mut user = pod("tikv", 3);
+        user["metadata"]["name"] = "other-0".into();
+        let volume = json!({"persistentVolumeClaim": {"claimName": "another"}});
+        user["spec"]["volumes"].as_array_mut().expect("volumes").push(volume);
+        put(&mut story.now, "pods", user);
+        deletes(story, CLAIM);
+    }),
     kept("S10", "a pod of that number is wanted by another set", |story| {
         is_left(story);
         put(&mut story.now, "statefulsets", set("other", 9));
@@ -117,6 +133,11 @@ pub const CASES: &[Case] = &[
         deletes(story, CLAIM);
     }),
     broken("S11", "from Retain to Delete", |story| reclaims(story, "Retain", "Delete")),
+    broken("S11", "from Retain to Delete, by an update", |story| {
+        has_volume(story, "Retain");
+        let entry = by_operator("update", "persistentvolumes", "v");
+        story.does(entry, |now| edit(now, "persistentvolumes", "v", |volume| policy(volume, "Delete")));
+    }),
     kept("S11", "from Delete to Retain", |story| reclaims(story, "Delete", "Retain")),
     kept("S11", "from Recycle to Delete", |story| reclaims(story, "Recycle", "Delete")),
     kept("S11", "from Retain to Recycle", |story| reclaims(story, "Retain", "Recycle")),
@@ -140,6 +161,10 @@ pub const CASES: &[Case] = &[
         story.spec("enablePVReclaim", true.into());
         let entry = by(CONTROLLERS, "delete", PVC, CLAIM);
         story.does(entry, |now| remove(now, PVC, CLAIM));
+    }),
+    broken("S12", "a claim goes when its cluster is gone already", |story| {
+        story.vanishes("tidbclusters", "c");
+        story.does(by(CONTROLLERS, "delete", PVC, CLAIM), |now| remove(now, PVC, CLAIM));
     }),
     broken("S12", "the operator deletes a claim of a cluster that goes", |story| {
         is_left(story);
@@ -182,6 +207,9 @@ pub const CASES: &[Case] = &[
     }),
     broken("S14", "a claim shrinks", |story| {
         story.patches(OPERATOR, PVC, CLAIM, |claim| size(claim, "9Gi"));
+    }),
+    broken("S14", "a claim shrinks, by an update", |story| {
+        story.does(by_operator("update", PVC, CLAIM), |now| edit(now, PVC, CLAIM, |claim| size(claim, "9Gi")));
     }),
     kept("S14", "a claim grows", |story| story.patches(OPERATOR, PVC, CLAIM, |claim| size(claim, "11Gi"))),
     kept("S14", "a claim is the same size in other words", |story| {

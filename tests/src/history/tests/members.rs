@@ -5,7 +5,7 @@ use tidepool_sim::audit::Entry;
 
 use super::{
     Case, Story, broken, kept,
-    story::{by, by_operator, nothing, put, ready, set},
+    story::{by, by_operator, edit, nothing, put, ready, set},
 };
 use crate::world::{OPERATOR, USER};
 
@@ -28,6 +28,11 @@ pub const CASES: &[Case] = &[
         story.member(1).healthy = false;
         story.member(3).healthy = false;
         story.does(removal("id/1"), nothing);
+    }),
+    kept("S2", "a quorum of those that stay, which was none before", |story| {
+        story.pd().members.truncate(4);
+        story.member(1).healthy = false;
+        story.does(removal("id/2"), nothing);
     }),
     kept("S2", "somebody else removes one", |story| {
         story.member(1).healthy = false;
@@ -53,7 +58,9 @@ pub const CASES: &[Case] = &[
     }),
     broken("S4", "a request makes a pod found another PD", |story| {
         story.passes(60);
-        story.does(by(USER, "delete", "pods", "c-pd-2"), |now| drop(now.pd_of.insert("n/c-pd-2".to_owned(), 8)));
+        story.does(by(USER, "delete", "pods", "c-pd-2"), |now| {
+            now.pd_of.insert("n/c-pd-2".to_owned(), 8);
+        });
     }),
     broken("S4", "all pods belong to another PD than before", |story| {
         story.passes(60);
@@ -85,6 +92,24 @@ pub const CASES: &[Case] = &[
         grows(story, 5);
     }),
     broken("S21", "one more, and none has failed", |story| grows(story, 6)),
+    kept("S21", "as many as before, and more than the spec says", |story| {
+        story.becomes("statefulsets", "c-pd", |set| set["spec"]["replicas"] = 6.into());
+        story.patches(OPERATOR, "statefulsets", "c-pd", |set| set["metadata"]["labels"]["x"] = "y".into());
+    }),
+    kept("S21", "more than before, and no more than the spec says, where the spec allows none for failures", |story| {
+        story.becomes("statefulsets", "c-pd", |set| set["spec"]["replicas"] = 3.into());
+        story.spec("pd.maxFailoverCount", (-1).into());
+        grows(story, 5);
+    }),
+    broken("S21", "one more, by an update", |story| {
+        let entry = by_operator("update", "statefulsets", "c-pd");
+        story.does(entry, |now| edit(now, "statefulsets", "c-pd", |set| set["spec"]["replicas"] = 6.into()));
+    }),
+    broken("S21", "one more for a pod that no node was ever found for", |story| {
+        story.becomes("pods", "c-pd-3", |pod| ready(pod, false));
+        story.becomes("pods", "c-pd-3", |pod| pod["spec"]["nodeName"] = serde_json::Value::Null);
+        grows(story, 6);
+    }),
     kept("S21", "fewer, and still more than the spec says", |story| {
         story.becomes("statefulsets", "c-pd", |set| set["spec"]["replicas"] = 7.into());
         grows(story, 6);

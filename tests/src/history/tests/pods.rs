@@ -1,6 +1,7 @@
 //! S1, S2, S3, S24: pods of PD and of TiDB.
 
 use serde_json::json;
+use tidepool_sim::data::pd::MemberView;
 
 use super::{
     Case, Story, broken, kept,
@@ -92,6 +93,22 @@ pub const CASES: &[Case] = &[
         story.deletes_pod("c-pd-1");
         story.deletes_pod("d-pd-1");
     }),
+    broken("S1", "members of one PD in two clusters, one of which has joined the other", |story| {
+        joins(story, "n");
+        story.pd().members.push(MemberView { id: 9, name: "d-pd-9".into(), healthy: true, leader: false });
+        story.deletes_pod("c-pd-2");
+        story.deletes_pod("d-pd-9");
+    }),
+    broken(
+        "S1",
+        "members of one PD in two clusters, one of which has joined the other in its own namespace",
+        |story| {
+            joins(story, "");
+            story.pd().members.push(MemberView { id: 9, name: "d-pd-9".into(), healthy: true, leader: false });
+            story.deletes_pod("c-pd-2");
+            story.deletes_pod("d-pd-9");
+        },
+    ),
     kept("S1", "one that is not healthy, while another is away", |story| {
         story.deletes_pod("c-pd-2");
         story.member(3).healthy = false;
@@ -230,6 +247,11 @@ pub const CASES: &[Case] = &[
         story.vanishes("pods", "c-tidb-1");
         story.deletes_pod("c-tidb-0");
     }),
+    kept("S24", "a server of three while one serves", |story| {
+        put(&mut story.now, "pods", pod("tidb", 2));
+        story.becomes("pods", "c-tidb-1", |pod| ready(pod, false));
+        story.deletes_pod("c-tidb-0");
+    }),
     broken("S24", "the last server, while one of another cluster serves", |story| {
         let mut other = pod("tidb", 7);
         other["metadata"]["labels"]["app.kubernetes.io/instance"] = "d".into();
@@ -238,3 +260,15 @@ pub const CASES: &[Case] = &[
         story.deletes_pod("c-tidb-0");
     }),
 ];
+
+/// A cluster `d` with a pod of PD that joins the PD of `c`.
+fn joins(story: &mut Story, namespace: &str) {
+    let metadata = json!({"name": "d", "namespace": "n", "uid": "v"});
+    let spec = json!({"cluster": {"name": "c", "namespace": namespace}});
+    put(&mut story.now, "tidbclusters", json!({"metadata": metadata, "spec": spec}));
+    let mut other = pod("pd", 9);
+    other["metadata"]["name"] = "d-pd-9".into();
+    other["metadata"]["labels"]["app.kubernetes.io/instance"] = "d".into();
+    other["metadata"]["ownerReferences"] = json!([{"kind": "TidbCluster", "uid": "v", "controller": true}]);
+    put(&mut story.now, "pods", other);
+}

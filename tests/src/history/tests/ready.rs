@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::{
     Case, Story, broken, kept,
-    story::{by_operator, edit, pod, put, ready},
+    story::{by_operator, edit, labels, owned_by_cluster, pod, put, ready},
 };
-use crate::world::USER;
+use crate::world::{OPERATOR, USER};
 
 /// Every component that the rule knows has a story, in [`CASES`].
 pub const CASES: &[Case] = &[
@@ -75,6 +75,34 @@ pub const CASES: &[Case] = &[
         );
         let entry = by_operator("patch", "tidbclusters/status", "d");
         story.does(entry, |now| edit(now, "tidbclusters", "d", |cluster| status(cluster, true)));
+    }),
+    broken("S29", "Ready is written among other conditions", |story| {
+        story.becomes("pods", "c-tidb-1", |pod| ready(pod, false));
+        story.passes(11);
+        let conditions = json!([{"type": "Reconciled", "status": "False"}, {"type": "Ready", "status": "True"}]);
+        let entry = by_operator("patch", "tidbclusters/status", "c");
+        story.does(entry, |now| {
+            edit(now, "tidbclusters", "c", |cluster| cluster["status"] = json!({"conditions": conditions}));
+        });
+    }),
+    kept("S29", "a server is back before Ready is written", |story| {
+        story.becomes("pods", "c-tidb-1", |pod| ready(pod, false));
+        story.passes(11);
+        story.becomes("pods", "c-tidb-1", |pod| ready(pod, true));
+        says(story, true);
+    }),
+    kept("S29", "something else is written while a server is not ready", |story| {
+        story.becomes("tidbclusters", "c", |cluster| status(cluster, true));
+        story.becomes("pods", "c-tidb-1", |pod| ready(pod, false));
+        story.passes(11);
+        story.becomes("tidbclusters", "c", |cluster| status(cluster, true));
+        put(
+            &mut story.now,
+            "services",
+            json!({"metadata": {"name": "c", "namespace": "n", "labels": labels("tidb"),
+            "ownerReferences": owned_by_cluster()}}),
+        );
+        story.patches(OPERATOR, "services", "c", |service| service["spec"] = json!({"x": "y"}));
     }),
     kept("S29", "a write that is refused", |story| {
         story.becomes("pods", "c-tidb-1", |pod| ready(pod, false));

@@ -138,6 +138,11 @@ pub const CASES: &[Case] = &[
         flash(story);
         story.deletes_pod("c-tiflash-0");
     }),
+    kept("S17", "they leave while the operator does something else", |story| {
+        story.does(by_operator("POST", "pd", "/pd/api/v1/store/3/label"), |now| evicting(now, 2, true));
+        story.does(by_operator("DELETE", "pd", "/pd/api/v1/schedulers"), |now| evicting(now, 1, true));
+        story.passes(600);
+    }),
     broken("S17", "leaders are kept off a store that is not to restart", |story| {
         evicts(story);
         story.passes(61);

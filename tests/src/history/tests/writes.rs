@@ -221,6 +221,21 @@ pub const CASES: &[Case] = &[
         pauses(story, 11);
         story.does(by_operator("POST", "pd", "/pd/api/v1/schedulers"), nothing);
     }),
+    broken("S27", "a member of a paused cluster is removed", |story| {
+        pauses(story, 11);
+        story.does(by_operator("DELETE", "pd", "/pd/api/v1/members/id/3"), nothing);
+    }),
+    broken("S27", "a StatefulSet of a paused cluster beside one that goes on", |story| {
+        has_neighbour(story, "n");
+        pauses(story, 11);
+        renders(story, "b");
+    }),
+    broken("S27", "a StatefulSet is created in a paused cluster beside one that goes on", |story| {
+        has_neighbour(story, "n");
+        pauses(story, 11);
+        let set = set("ticdc", 1);
+        story.does(by_operator("create", "statefulsets", "c-ticdc"), |now| put(now, "statefulsets", set));
+    }),
     kept("S27", "leaders are let back to a store of a paused cluster", |story| {
         pauses(story, 11);
         story.does(by_operator("DELETE", "pd", "/pd/api/v1/schedulers/evict-leader-scheduler-1"), nothing);
@@ -304,6 +319,21 @@ pub const CASES: &[Case] = &[
     broken("S33", "a smaller StatefulSet while no PD answers", |story| {
         silence(story, 11);
         writes_set(story, |set| set["spec"]["replicas"] = 3.into());
+    }),
+    broken("S33", "a smaller StatefulSet, by an update, while no PD answers", |story| {
+        silence(story, 11);
+        let entry = by_operator("update", "statefulsets", "c-tikv");
+        story.does(entry, |now| edit(now, "statefulsets", "c-tikv", |set| set["spec"]["replicas"] = 3.into()));
+    }),
+    broken("S33", "a template that reaches a ready pod, by an update, while no PD answers", |story| {
+        silence(story, 11);
+        let entry = by_operator("update", "statefulsets", "c-tikv");
+        story.does(entry, |now| {
+            edit(now, "statefulsets", "c-tikv", |set| {
+                image(set, "b");
+                partition(set, 3);
+            });
+        });
     }),
     kept("S33", "a StatefulSet with other labels while no PD answers", |story| {
         silence(story, 11);
