@@ -117,6 +117,13 @@ pub struct PolicyDirArgs {
     /// Folder of policies (*.wasm); by default `policies` beside this program or one folder above it
     #[arg(long, value_name = "DIR", env = "TIDEPOOL_POLICIES")]
     pub policy_dir: Option<PathBuf>,
+    #[command(flatten)]
+    pub cache: CacheArgs,
+}
+
+/// Where compiled policies are.
+#[derive(Args, Clone)]
+pub struct CacheArgs {
     /// Folder in which compiled policies are kept; by default below the user's cache folder
     #[arg(long, value_name = "DIR", env = "TIDEPOOL_CACHE")]
     pub cache_dir: Option<PathBuf>,

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tidepool_policy::{Cache, Registry, Runtime};
 
 use crate::{
-    args::PolicyDirArgs,
+    args::{CacheArgs, PolicyDirArgs},
     failure::{BadInput, Hint},
 };
 
@@ -36,7 +36,7 @@ pub fn directory(args: &PolicyDirArgs) -> anyhow::Result<PathBuf> {
 pub fn load(args: &PolicyDirArgs) -> anyhow::Result<Arc<Registry>> {
     let directory = directory(args)?;
     let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("failed to start the sandbox: {error:#}"))?;
-    let registry = Registry::new(runtime, cache(args));
+    let registry = Registry::new(runtime, cache(&args.cache));
     let loaded = registry
         .load_directory(&directory)
         .map_err(|error| BadInput(format!("failed to read the policies in {}: {error}", directory.display())))
@@ -53,7 +53,7 @@ pub fn load(args: &PolicyDirArgs) -> anyhow::Result<Arc<Registry>> {
 }
 
 /// Where compiled policies are kept. Without a place for them every start compiles.
-pub fn cache(args: &PolicyDirArgs) -> Cache {
+pub fn cache(args: &CacheArgs) -> Cache {
     let Some(directory) = args.cache_dir.clone().or_else(default_cache) else { return Cache::none() };
     Cache::in_directory(&directory).unwrap_or_else(|error| {
         tracing::warn!(directory = %directory.display(), %error, "no cache for compiled policies");

@@ -6,15 +6,15 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use tidepool_model::Descriptor;
 use tidepool_policy::{
-    Cache, Runtime,
+    Runtime,
     inspect::{self, Surface},
 };
 
 use crate::{
-    args::{Format, OutputArgs},
+    args::{CacheArgs, Format, OutputArgs},
     failure::BadInput,
     input::unreadable,
-    output,
+    output, policies,
 };
 
 /// Arguments of `tidepool policy`.
@@ -31,6 +31,8 @@ enum PolicyVerb {
         /// The component file
         file: PathBuf,
         #[command(flatten)]
+        cache: CacheArgs,
+        #[command(flatten)]
         output: OutputArgs,
     },
 }
@@ -38,16 +40,16 @@ enum PolicyVerb {
 /// Runs the verb.
 pub fn run(args: PolicyArgs) -> anyhow::Result<ExitCode> {
     match args.verb {
-        PolicyVerb::Inspect { file, output } => inspect_file(&file, &output),
+        PolicyVerb::Inspect { file, cache, output } => inspect_file(&file, &cache, &output),
     }
 }
 
-fn inspect_file(file: &PathBuf, output: &OutputArgs) -> anyhow::Result<ExitCode> {
+fn inspect_file(file: &PathBuf, cache: &CacheArgs, output: &OutputArgs) -> anyhow::Result<ExitCode> {
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     let refused = |why: String| BadInput(format!("{}: {why}", file.display()));
     let surface = inspect::verify(&bytes).map_err(|error| refused(error.to_string()))?;
     let runtime = Runtime::new().map_err(|error| anyhow::anyhow!("failed to start the sandbox: {error:#}"))?;
-    let policy = runtime.load(&bytes, &Cache::none()).map_err(|error| refused(error.to_string()))?;
+    let policy = runtime.load(&bytes, &policies::cache(cache)).map_err(|error| refused(error.to_string()))?;
     if output.format == Format::Json {
         output::json(&json!({
             "file": file, "digest": policy.digest(), "bytes": bytes.len(),
