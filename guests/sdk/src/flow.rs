@@ -11,6 +11,7 @@ use crate::{
     Failure, Plan, apply,
     build::config_map::{self, Data},
     live::{Live, LiveSet},
+    ownership,
     suspend::{self, Suspension},
     wait::{self, Reason},
     world::{World, watch},
@@ -78,7 +79,8 @@ impl ComponentStatus for TidbStatus {
     }
 }
 
-/// Brings the component closer to being suspended, or back, if the spec asks for it; otherwise `act` does its work.
+/// Brings the component closer to being suspended, or back, if the spec asks for it; otherwise `act` does its work. A
+/// StatefulSet that does not belong to the cluster is left alone.
 ///
 /// # Errors
 /// As `act`.
@@ -89,6 +91,10 @@ pub fn run<S: ComponentStatus>(
     act: impl FnOnce(&mut S, &mut Plan) -> Result<Step, Failure>,
 ) -> Result<Step, Failure> {
     let set = world.set.as_ref();
+    if let Some(waiting) = set.and_then(|set| ownership::foreign(world.cluster, &set.0)) {
+        plan.wait(waiting);
+        return Ok(Step::Wait);
+    }
     match suspend::reconcile(world.cluster, world.component(), &mut status.common().phase, set, plan) {
         Suspension::None => return act(status, plan),
         Suspension::Changed => {}

@@ -15,6 +15,7 @@ pub mod live;
 pub mod log;
 pub mod native;
 pub mod node;
+pub mod ownership;
 mod plan;
 pub mod rollout;
 pub mod same;

@@ -9,6 +9,9 @@ use crate::{
     slots::{self, Slots},
 };
 
+/// Reasons for which a container waits before it starts for the first time, as every one does.
+const ON_ITS_WAY: [&str; 2] = ["ContainerCreating", "PodInitializing"];
+
 /// An object that was read.
 #[derive(Clone, Debug)]
 pub struct Live {
@@ -92,6 +95,27 @@ impl Live {
     /// What was last applied, from its annotation; none if that is absent or broken.
     pub fn last_applied(&self) -> Option<Value> {
         serde_json::from_str(self.annotation(LAST_APPLIED_CONFIG)?).ok()
+    }
+}
+
+impl Live {
+    /// Why a pod does not come up: it finds no node, or a container does not start. None if it is merely on its way.
+    pub fn trouble(&self) -> Option<String> {
+        let list = |pointer: &str| self.value.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        let told = |what: &str, said: &Value| match said["message"].as_str() {
+            Some(message) if !message.is_empty() => format!("{what}: {message}"),
+            _ => what.to_owned(),
+        };
+        let unscheduled = |c: &&Value| c["type"] == "PodScheduled" && c["status"] == "False";
+        if let Some(condition) = list("/status/conditions").find(unscheduled) {
+            return Some(told("it has no node", condition));
+        }
+        let containers = list("/status/initContainerStatuses").chain(list("/status/containerStatuses"));
+        containers.into_iter().find_map(|container| {
+            let waiting = &container["state"]["waiting"];
+            let reason = waiting["reason"].as_str().filter(|reason| !ON_ITS_WAY.contains(reason))?;
+            Some(told(&format!("container {}: {reason}", container["name"].as_str().unwrap_or_default()), waiting))
+        })
     }
 }
 
@@ -183,5 +207,31 @@ impl LiveSet {
             }
         }
         behind
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_keeps_a_pod_from_coming_up_is_told() {
+        let trouble = |status: Value| Live::from_value(json!({ "status": status })).trouble();
+        let scheduled = json!([{"type": "PodScheduled", "status": "False", "message": "0/3 nodes are available"}]);
+        let waiting = |waiting: Value| json!([{"name": "pd", "state": {"running": {}}}, {"name": "tikv", "state": {"waiting": waiting}}]);
+        let rows = [
+            (json!({"conditions": scheduled}), Some("it has no node: 0/3 nodes are available")),
+            (json!({"containerStatuses": waiting(json!({"reason": "ContainerCreating"}))}), None),
+            (
+                json!({"containerStatuses": waiting(json!({"reason": "ImagePullBackOff", "message": "no such image"}))}),
+                Some("container tikv: ImagePullBackOff: no such image"),
+            ),
+            (json!({}), None),
+        ];
+        for (status, expected) in rows {
+            assert_eq!(trouble(status.clone()).as_deref(), expected, "{status}");
+        }
     }
 }

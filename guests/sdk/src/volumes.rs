@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidepool_api::{
     View,
     labels::pvc_status,
@@ -121,8 +121,13 @@ fn grow_one(wanted: &Wanted, claim: &Live, plan: &mut Plan) -> bool {
     {
         spec.insert("volumeAttributesClassName".to_owned(), class.into());
     }
-    if wanted.class.as_deref().is_some_and(|class| class != claim.text("/spec/storageClassName")) {
-        let message = format!("the storage class of {} cannot change: a new pod gets the new one", claim.name());
+    let class = claim.text("/spec/storageClassName");
+    if let Some(wanted) = wanted.class.as_deref().filter(|wanted| *wanted != class) {
+        let message = format!(
+            "{} stays in storage class {class}, because Kubernetes cannot change it. New pods get {wanted} once the \
+             StatefulSet is made anew: delete it with --cascade=orphan, its pods go on meanwhile",
+            claim.name()
+        );
         plan.wait(wait::on(Reason::CannotApply, subject.clone(), message));
     }
     let patched = !spec.is_empty();
@@ -131,9 +136,21 @@ fn grow_one(wanted: &Wanted, claim: &Live, plan: &mut Plan) -> bool {
     }
     let growing = patched || amount("/status/capacity/storage") < amount("/spec/resources/requests/storage");
     if growing {
-        plan.wait(wait::on(Reason::ClaimNotReady, subject, format!("{} is being made bigger", claim.name())));
+        plan.wait(wait::on(
+            Reason::ClaimNotReady,
+            subject,
+            format!("{} is being made bigger{}", claim.name(), why(claim)),
+        ));
     }
     growing
+}
+
+/// What Kubernetes says of a claim that grows: that it waits for its file system, or what failed.
+fn why(claim: &Live) -> String {
+    let conditions: Vec<Value> = claim.at("/status/conditions").unwrap_or_default();
+    let said = conditions.iter().filter(|condition| condition["status"] == "True");
+    let text = said.filter_map(|condition| condition["message"].as_str()).find(|message| !message.is_empty());
+    text.map(|text| format!(": {text}")).unwrap_or_default()
 }
 
 /// The status of the volumes. `claims` are those of all pods, each with the name of its template.

@@ -55,6 +55,8 @@ pub enum Reason {
     Suspended,
     /// Something would be written that Kubernetes would not run.
     CannotApply,
+    /// Something has the cluster's name and labels, and does not belong to it.
+    NotOwned,
     /// Somebody has to act: the operator does not drive this.
     Manual,
 }
@@ -88,6 +90,7 @@ impl Reason {
             Self::Paused => "Paused",
             Self::Suspended => "Suspended",
             Self::CannotApply => "CannotApply",
+            Self::NotOwned => "NotOwned",
             Self::Manual => "Manual",
         }
     }

@@ -6,11 +6,13 @@ use tidepool_api::{Component, TidbCluster, View};
 use tidepool_model::{
     descriptor::{Descriptor, Kind, Scope, Watch},
     snapshot::PodRow,
+    waiting::WaitingOn,
 };
 
 use crate::{
     Failure, ObjectRef, Snapshot,
     live::{Live, LiveSet},
+    wait::{self, Reason},
 };
 
 /// Indices of the watches of [`descriptor`].
@@ -156,6 +158,13 @@ impl<'a> World<'a> {
     /// When the host could not read it.
     pub fn live_pod(&self, name: &str) -> Result<Option<Live>, Failure> {
         Live::read(self.snapshot, watch::POD, name)
+    }
+
+    /// Waits for a pod that is not ready, and says why it is not as far as Kubernetes does.
+    pub fn not_ready(&self, pod: &str) -> WaitingOn {
+        let why = self.live_pod(pod).ok().flatten().and_then(|live| live.trouble());
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        wait::on(Reason::PodsNotReady, wait::pod(pod), format!("pod {pod} is not ready{why}"))
     }
 
     /// Whether the pod has a node: one that waits for a node is no failure of what runs in it (safety rule S21).

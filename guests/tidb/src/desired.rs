@@ -21,6 +21,7 @@ use tidepool_sdk::{
         set::{self, Parts},
         volume,
     },
+    volumes::Wanted,
 };
 
 use crate::{
@@ -260,8 +261,13 @@ fn empty_dir(name: &str) -> Volume {
 }
 
 /// Classes of the volumes.
-pub fn class(spec: &TidbSpec) -> Class<'_> {
+fn class(spec: &TidbSpec) -> Class<'_> {
     Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() }
+}
+
+/// Volumes that each pod is to have.
+pub fn storage(world: &World<'_>) -> Vec<Wanted> {
+    tidepool_sdk::volumes::further(&world.view, class(world.spec))
 }
 
 fn claims(view: &View<'_>, spec: &TidbSpec) -> Vec<PersistentVolumeClaim> {

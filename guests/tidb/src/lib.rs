@@ -17,6 +17,7 @@ use tidepool_sdk::{
     api::{Component, status::TidbStatus},
     export_policy,
     flow::{self, Step},
+    volumes,
     wait::{self, Reason},
 };
 
@@ -73,6 +74,7 @@ fn act(world: &World<'_>, status: &mut TidbStatus, plan: &mut Plan) -> Result<St
     {
         return Ok(Step::Wait);
     }
+    volumes::grow(world, &status.common.phase, &desired::storage(world), plan)?;
     if !status::all_healthy(world, status) {
         plan.wait(status::unhealthy(world, status));
         plan.requeue_after_ms(ASK_AGAIN_MS);

@@ -38,8 +38,7 @@ pub fn observe(world: &World<'_>) -> Result<TidbStatus, Failure> {
     }
     status.members = members(world, set, &status)?;
     set.image(TIDB).clone_into(&mut status.image);
-    let wanted = volumes::further(&world.view, desired::class(world.spec));
-    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)?;
+    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &desired::storage(world))?;
     Ok(status)
 }
 
@@ -96,7 +95,7 @@ pub fn all_healthy(world: &World<'_>, status: &TidbStatus) -> bool {
 /// Why not every server serves.
 pub fn unhealthy(world: &World<'_>, status: &TidbStatus) -> WaitingOn {
     if let Some(pod) = world.pods.iter().find(|pod| !pod.ready) {
-        return wait::on(Reason::PodsNotReady, wait::pod(&pod.name), format!("pod {} is not ready", pod.name));
+        return world.not_ready(&pod.name);
     }
     if let Some(member) = status.members.values().find(|member| !member.health) {
         let message = format!("the server in pod {} does not answer", member.name);

@@ -24,6 +24,7 @@ use tidepool_sdk::{
         set::{self, Parts},
         volume,
     },
+    volumes::Wanted,
 };
 
 use crate::{script::start_script, status, world::World};
@@ -73,8 +74,13 @@ fn unquote(table: &mut Table, path: &str) {
 }
 
 /// Classes of the volumes.
-pub fn class(spec: &TikvSpec) -> Class<'_> {
+fn class(spec: &TikvSpec) -> Class<'_> {
     Class { storage: spec.storage_class_name.as_deref(), attributes: spec.volume_attributes_class_name.as_deref() }
+}
+
+/// Volumes that each pod is to have.
+pub fn storage(world: &World<'_>) -> Vec<Wanted> {
+    tidepool_sdk::volumes::with_data(&world.view, class(world.spec))
 }
 
 /// The StatefulSet.

@@ -20,6 +20,7 @@ use tidepool_sdk::{
     },
     export_policy,
     flow::{self, Step},
+    volumes,
     wait::{self, Reason},
 };
 
@@ -78,6 +79,7 @@ fn act(world: &World<'_>, status: &mut TikvStatus, plan: &mut Plan) -> Result<St
     {
         return Ok(Step::Wait);
     }
+    volumes::grow(world, &status.common.phase, &desired::storage(world), plan)?;
     if !status::all_up(world, status) {
         plan.wait(status::not_up(world, status));
         plan.requeue_after_ms(ASK_AGAIN_MS);

@@ -32,8 +32,7 @@ pub fn observe(world: &World<'_>) -> Result<TikvStatus, Failure> {
     let Some(set) = &world.set else { return Ok(status) };
     status.common.stateful_set = Some(set.0.at::<StatefulSetStatus>("/status").unwrap_or_default());
     set.image(TIKV).clone_into(&mut status.image);
-    let wanted = volumes::with_data(&world.view, desired::class(world.spec));
-    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &wanted)?;
+    status.common.volumes = volumes::of_pods(world.snapshot, watch::CLAIM, &world.pods, &desired::storage(world))?;
     let Some(rows) = known(world, &status) else {
         status.synced = false;
         return Ok(status);
@@ -105,7 +104,7 @@ pub fn all_up(world: &World<'_>, status: &TikvStatus) -> bool {
 /// Why not every store is up.
 pub fn not_up(world: &World<'_>, status: &TikvStatus) -> WaitingOn {
     if let Some(pod) = world.pods.iter().find(|pod| !pod.ready) {
-        return wait::on(Reason::PodsNotReady, wait::pod(&pod.name), format!("pod {} is not ready", pod.name));
+        return world.not_ready(&pod.name);
     }
     if let Some(store) = status.stores.values().find(|store| store.state != UP) {
         let message = format!("store {} of pod {} is {}", store.id, store.pod_name, store.state);

@@ -25,13 +25,17 @@ fn cluster(stores: i32) -> Value {
 }
 
 fn at_rest(stores: i32) -> Story {
+    new(cluster(stores)).at_rest()
+}
+
+fn new(cluster: Value) -> Story {
     let none = json!({});
     let policies = vec![
         deciding::<policy_pd::Pd>(&none),
         deciding::<policy_tikv::Tikv>(&none),
         deciding::<policy_tidb::Tidb>(&none),
     ];
-    Story::new(World::new(cluster(stores)), policies, line).at_rest()
+    Story::new(World::new(cluster), policies, line)
 }
 
 /// Something happens to the store of a pod.
@@ -240,6 +244,47 @@ fn servers_come_and_go() {
     assert_eq!(story.run(), ["c-tidb 3/4", "c-tidb 4/4"]);
     story.edit(|spec| spec["tidb"]["replicas"] = 1.into());
     assert_eq!(story.run(), ["c-tidb 3/3", "c-tidb 2/2", "c-tidb 1/1"]);
+}
+
+#[test]
+fn volumes_grow_pod_by_pod_and_nothing_else_is_written() {
+    let mut story = at_rest(3);
+    story.edit(|spec| spec["tikv"]["requests"]["storage"] = "2Gi".into());
+    let claims =
+        ["c-tikv-0", "c-tikv-1", "c-tikv-2"].map(|pod| format!("merge-patch persistentvolumeclaim/tikv-{pod}"));
+    assert_eq!(story.run(), claims);
+    assert_eq!(story.waiting(), [""; 0]);
+    assert_eq!(story.status("tikv")["volumes"]["tikv"]["currentCapacity"], "2Gi");
+    story.edit(|spec| spec["tikv"]["requests"]["storage"] = "1Gi".into());
+    assert_eq!(story.run(), [""; 0]);
+    assert_eq!(story.waiting(), ["CannotApply"; 3], "a volume does not shrink");
+}
+
+#[test]
+fn volumes_of_servers_grow_as_well() {
+    let volumes = |size: &str| json!([{"name": "log", "storageSize": size, "mountPath": "/var/log/tidb"}]);
+    let mut cluster = cluster(1);
+    cluster["spec"]["tidb"]["storageVolumes"] = volumes("1Gi");
+    let mut story = new(cluster).at_rest();
+    story.edit(|spec| spec["tidb"]["storageVolumes"] = volumes("3Gi"));
+    let claims = ["c-tidb-0", "c-tidb-1"].map(|pod| format!("merge-patch persistentvolumeclaim/tidb-log-{pod}"));
+    assert_eq!(story.run(), claims);
+    assert_eq!(story.status("tidb")["volumes"]["tidb-log"]["currentCapacity"], "3Gi");
+}
+
+#[test]
+fn a_set_that_lost_its_owner_is_left_alone_until_somebody_gives_it_one() {
+    let mut story = at_rest(3);
+    let set = story.world.get_mut("StatefulSet", "c-tikv").expect("the set");
+    let owners = std::mem::take(&mut set["metadata"]["ownerReferences"]);
+    story.edit(|spec| spec["tikv"]["replicas"] = 4.into());
+    assert_eq!(story.run(), [""; 0]);
+    let waiting: Vec<_> = story.plans().into_iter().flat_map(|plan| plan.waiting).collect();
+    let on = waiting.iter().find(|on| on.reason == "NotOwned").expect("it is said");
+    assert_eq!(on.subject, "statefulset/c-tikv");
+    assert!(on.message.contains("kubectl patch statefulset c-tikv -n n"), "{}", on.message);
+    story.world.get_mut("StatefulSet", "c-tikv").expect("the set")["metadata"]["ownerReferences"] = owners;
+    assert_eq!(story.run(), ["c-tikv 4/4"]);
 }
 
 /// A cluster that the existing operator left running, with the stores that its status tells of.

@@ -1,4 +1,4 @@
-//! Situations of PD that somebody brought about: requests on pods, bigger volumes, lost members, forced upgrades.
+//! Situations of PD and TiKV that somebody brought about: requests on pods, bigger volumes, lost members and owners, forced upgrades.
 
 use serde_json::{Value, json};
 use tidepool_model::render::RenderError;
@@ -69,6 +69,38 @@ pub fn all() -> Vec<Situation> {
             stage.edit(json!({"spec": {"version": "v8.5.8"}}));
             Ok(())
         }),
+    ]
+    .into_iter()
+    .chain(stores())
+    .collect()
+}
+
+/// The same of stores.
+fn stores() -> Vec<Situation> {
+    vec![
+        situation!(
+            "tikv",
+            "volumes-grow",
+            "Bigger volumes: the claim of one pod, and nothing is recreated.",
+            |stage| {
+                stage.rest()?;
+                stage.edit(json!({"spec": {"tikv": {"requests": {"storage": "200Gi"}}}}));
+                Ok(())
+            }
+        ),
+        situation!(
+            "tikv",
+            "no-owner",
+            "The StatefulSet has no owner: it is left alone, and said what to do.",
+            |stage| {
+                stage.rest()?;
+                if let Some(set) = stage.world.get_mut("StatefulSet", "basic-tikv") {
+                    set["metadata"]["ownerReferences"] = json!([]);
+                }
+                stage.edit(json!({"spec": {"tikv": {"replicas": 4}}}));
+                Ok(())
+            }
+        ),
     ]
 }
 
