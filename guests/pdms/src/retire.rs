@@ -1,7 +1,7 @@
 //! A service that PD is to run itself: its pods go one by one, once PD says that it does. The StatefulSet stays, without
 //! pods, and so do Services and configuration.
 
-use k8s_openapi::api::apps::v1::{StatefulSet, StatefulSetSpec, StatefulSetStatus};
+use k8s_openapi::api::apps::v1::StatefulSetStatus;
 use tidepool_sdk::{
     Failure, Plan, Snapshot,
     api::{
@@ -10,7 +10,6 @@ use tidepool_sdk::{
     },
     apply,
     live::LiveSet,
-    slots,
     wait::{self, Reason},
 };
 
@@ -44,7 +43,7 @@ pub fn retire(
         plan.wait(wait::on(Reason::OtherComponent, Component::Pd.name(), message));
         return Ok(());
     }
-    apply::stateful_set(plan, &set, &smaller(&set)?, cluster.metadata.generation.unwrap_or_default())?;
+    apply::replicas(plan, &set, set.replicas() - 1, cluster.metadata.generation.unwrap_or_default())?;
     let message = format!("PD runs {} itself: its pods go one by one", service.name());
     plan.wait(wait::on(Reason::Scaling, wait::stateful_set(set.0.name()), message));
     plan.requeue_after_ms(crate::ASK_AGAIN_MS);
@@ -58,14 +57,4 @@ fn pd_does_it(part: &Snapshot, cluster: &TidbCluster, service: Service) -> bool 
     }
     let normal = cluster.common_status(Component::Pd).is_some_and(|pd| pd.phase == Phase::NORMAL);
     normal && Registry::read(part, service) == Registry::InPd
-}
-
-/// The set as it was last applied, with one pod less.
-fn smaller(set: &LiveSet) -> Result<StatefulSet, Failure> {
-    let last = set.0.last_applied().or_else(|| set.0.at("/spec")).unwrap_or_default();
-    let mut spec: StatefulSetSpec = serde_json::from_value(last)?;
-    spec.replicas = Some(set.replicas() - 1);
-    let mut wanted = StatefulSet { spec: Some(spec), ..StatefulSet::default() };
-    slots::keep(set, &mut wanted);
-    Ok(wanted)
 }

@@ -141,9 +141,26 @@ pub fn create_stateful_set(plan: &mut Plan, desired: &StatefulSet) -> Result<(),
 /// # Errors
 /// When it does not serialise.
 pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, generation: i64) -> Result<bool, Failure> {
-    let desired = serde_json::to_value(desired)?;
+    update(plan, live, &serde_json::to_value(desired)?, generation)
+}
+
+/// Updates a StatefulSet in its number of pods alone; the rest stays as it was last applied. True if it is written.
+///
+/// # Errors
+/// When it does not serialise.
+pub fn replicas(plan: &mut Plan, live: &LiveSet, replicas: i32, generation: i64) -> Result<bool, Failure> {
+    let mut spec = live.0.last_applied().or_else(|| live.0.value().get("spec").cloned()).unwrap_or_default();
+    spec["replicas"] = replicas.into();
+    let mut desired = json!({ "spec": spec });
+    if let Some(slots) = live.0.annotation(STATEFUL_SET_DELETE_SLOTS) {
+        annotate(&mut desired, STATEFUL_SET_DELETE_SLOTS, slots);
+    }
+    update(plan, live, &desired, generation)
+}
+
+fn update(plan: &mut Plan, live: &LiveSet, desired: &Value, generation: i64) -> Result<bool, Failure> {
     let mut changed = live.0.value().clone();
-    let mut differs = add_metadata(&mut changed, &desired);
+    let mut differs = add_metadata(&mut changed, desired);
     if desired["metadata"]["annotations"].get(STATEFUL_SET_DELETE_SLOTS).is_none()
         && let Some(annotations) = changed["metadata"]["annotations"].as_object_mut()
     {

@@ -9,6 +9,8 @@ mod alloc;
 pub mod apply;
 pub mod build;
 pub mod claims;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod compare;
 mod export;
 pub mod flow;
 pub mod live;

@@ -85,7 +85,7 @@ impl Runtime {
         let component = self.compile(bytes, &digest, cache)?;
         let linked = self.linker.instantiate_pre(&component).and_then(ComponentPolicyPre::new);
         let pre = linked.map_err(|error| LoadError::Link(chain(&error)))?;
-        let descriptor = self.describe(&pre)?;
+        let descriptor = Arc::new(self.describe(&pre)?);
         Ok(LoadedPolicy { engine: self.engine.clone(), pre, descriptor, digest })
     }
 

@@ -24,7 +24,7 @@ use crate::{
 pub struct LoadedPolicy {
     pub(crate) engine: Engine,
     pub(crate) pre: ComponentPolicyPre<CallState>,
-    pub(crate) descriptor: Descriptor,
+    pub(crate) descriptor: Arc<Descriptor>,
     pub(crate) digest: String,
 }
 
