@@ -15,7 +15,7 @@ use kube::{
 };
 use serde_json::json;
 use tidepool_model::{plan::EventType, record::digest};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{
     apply::FIELD_MANAGER,
@@ -40,6 +40,10 @@ const MESSAGE_CHARS_MAX: usize = 1024;
 
 /// What the API server takes as a reason.
 const REASON_CHARS_MAX: usize = 128;
+
+/// A round waits no longer for an API server that does not answer: an event is a courtesy, and what the round is about
+/// may be leaders that wait to come back.
+const WRITE_SECONDS_MAX: u64 = 5;
 
 /// Writes events.
 pub struct Events {
@@ -81,16 +85,22 @@ impl Events {
         let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
         let message: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
         let api: Api<Event> = Api::namespaced(self.client.clone(), &cluster.key.namespace);
-        let written = match self.note(cluster, kind, &reason, &message) {
-            Write::Nothing => return,
-            Write::Create(name) => self.create(&api, cluster, &name, kind, &reason, &message).await,
-            Write::Count(name, count) => {
-                let patch = json!({"count": count, "lastTimestamp": timestamp((self.now_ms)())});
-                api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await.map(drop)
+        let write = async {
+            match self.note(cluster, kind, &reason, &message) {
+                Write::Nothing => Ok(()),
+                Write::Create(name) => self.create(&api, cluster, &name, kind, &reason, &message).await,
+                Write::Count(name, count) => {
+                    let patch = json!({"count": count, "lastTimestamp": timestamp((self.now_ms)())});
+                    api.patch(&name, &PatchParams::apply(FIELD_MANAGER), &Patch::Merge(patch)).await.map(drop)
+                }
             }
         };
-        if let Err(error) = written {
-            tracing::warn!(cluster = %cluster.key, reason, %error, "failed to publish an event");
+        let failed = match timeout(Duration::from_secs(WRITE_SECONDS_MAX), write).await {
+            Ok(written) => written.err().map(|error| error.to_string()),
+            Err(_) => Some(format!("no answer within {WRITE_SECONDS_MAX} s")),
+        };
+        if let Some(error) = failed {
+            tracing::warn!(cluster = %cluster.key, reason, error, "failed to publish an event");
         }
     }
 

@@ -90,7 +90,9 @@ fn swaps(kubectl: &Kubectl, demo: &Running, folder: &Path) {
     other.extend_from_slice(&[0, 3, 1, b'x', b'y']);
     replace(folder, "tidb.wasm", &other);
     let told = demo.wait_for("tidb is now decided by sha256:", SOON);
-    let digest = told.rsplit(' ').next().unwrap_or_default().to_owned();
+    // "… is now decided by <digest>, no more by <digest>".
+    let digest = told.rsplit(" by ").nth(1).and_then(|text| text.split(',').next()).unwrap_or_default().to_owned();
+    assert!(digest.starts_with("sha256:"), "{told}");
     kubectl.until("get tc basic -o json", SOON, |out| out.contains(&digest));
     kubectl.until("events --for tc/basic", SOON, |out| out.contains("PolicyChanged") && out.contains(&digest));
     replace(folder, "tidb.wasm", b"broken");
