@@ -149,7 +149,8 @@ pub fn stateful_set(plan: &mut Plan, live: &LiveSet, desired: &StatefulSet, gene
 /// # Errors
 /// When it does not serialise.
 pub fn replicas(plan: &mut Plan, live: &LiveSet, replicas: i32, generation: i64) -> Result<bool, Failure> {
-    let mut spec = live.0.last_applied().or_else(|| live.0.value().get("spec").cloned()).unwrap_or_default();
+    let applied = live.0.last_applied().filter(Value::is_object);
+    let mut spec = applied.unwrap_or_else(|| live.0.value()["spec"].clone());
     spec["replicas"] = replicas.into();
     let mut desired = json!({ "spec": spec });
     if let Some(slots) = live.0.annotation(STATEFUL_SET_DELETE_SLOTS) {
@@ -404,6 +405,14 @@ mod tests {
         live["spec"]["replicas"] = 5.into();
         let mut plan = plan();
         assert!(stateful_set(&mut plan, &LiveSet(Live::from_value(live)), &set(3, 3), 7).expect("plan"));
+    }
+
+    #[test]
+    fn a_broken_note_of_what_was_applied_does_not_keep_pods() {
+        let mut live = json!({"metadata": {"name": "c"}, "spec": {"replicas": 3}});
+        annotate(&mut live, LAST_APPLIED_CONFIG, "\"not a spec\"");
+        let mut plan = plan();
+        assert!(replicas(&mut plan, &LiveSet(Live::from_value(live)), 2, 1).expect("plan"));
     }
 
     #[test]
